@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The engine: sessions, catalog, running queries, state and reads.
+//!
+//! ```text
+//! session ──statement──► catalog ──StepPlan──► circuit ──changes──► materialisation ──► readers
+//!                          │                      ▲
+//!                          ▼                      │ changes between two epochs
+//!                       log-store ────────────────┘
+//! ```
+
+pub mod change_batch;
+mod engine;
+pub mod error;
+pub mod operator;
+pub mod response;
+pub mod session;
+
+pub use engine::{Engine, EngineConfig};
+pub use error::{Error, Result};
+pub use session::{Session, SessionParameters};

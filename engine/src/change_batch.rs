@@ -1,0 +1,124 @@
+//! What flows between operators: rows with weights.
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute;
+use arrow::error::ArrowError;
+
+/// Changes to a relation: each row is inserted `weight` times, or retracted if it is negative.
+///
+/// An update is −1 of the old row immediately followed by +1 of the new one.
+#[derive(Debug, Clone)]
+pub struct ChangeBatch {
+    /// The rows themselves.
+    pub rows: RecordBatch,
+    /// One weight a row, never 0; absent when all are +1.
+    pub weights: Option<ScalarBuffer<i64>>,
+    /// Event time of each row, microseconds since the epoch UTC.
+    pub rowtimes: ScalarBuffer<i64>,
+}
+
+impl ChangeBatch {
+    /// Insertions of `rows`.
+    pub fn insertions(rows: RecordBatch, rowtimes: ScalarBuffer<i64>) -> Self {
+        debug_assert_eq!(rows.num_rows(), rowtimes.len());
+        Self {
+            rows,
+            weights: None,
+            rowtimes,
+        }
+    }
+
+    /// Rows with a weight each.
+    pub fn new(rows: RecordBatch, weights: ScalarBuffer<i64>, rowtimes: ScalarBuffer<i64>) -> Self {
+        debug_assert_eq!(rows.num_rows(), rowtimes.len());
+        debug_assert_eq!(rows.num_rows(), weights.len());
+        let weights = weights.iter().any(|weight| *weight != 1).then_some(weights);
+        Self {
+            rows,
+            weights,
+            rowtimes,
+        }
+    }
+
+    pub fn num_rows(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// The weight of a row.
+    pub fn weight(&self, row: usize) -> i64 {
+        self.weights.as_ref().map_or(1, |weights| weights[row])
+    }
+
+    /// Whether all rows are insertions of one.
+    pub fn is_append_only(&self) -> bool {
+        self.weights.is_none()
+    }
+
+    /// The rows from `offset`, `length` of them, without copying.
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        Self {
+            rows: self.rows.slice(offset, length),
+            weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
+            rowtimes: self.rowtimes.slice(offset, length),
+        }
+    }
+
+    /// The same rows with other columns (as many rows as before).
+    pub fn with_rows(&self, rows: RecordBatch) -> Self {
+        debug_assert_eq!(rows.num_rows(), self.num_rows());
+        Self {
+            rows,
+            weights: self.weights.clone(),
+            rowtimes: self.rowtimes.clone(),
+        }
+    }
+
+    /// The rows at these positions, in this order.
+    pub fn take(&self, positions: &UInt32Array) -> Result<Self, ArrowError> {
+        let gather = |values: &ScalarBuffer<i64>| -> ScalarBuffer<i64> {
+            positions
+                .values()
+                .iter()
+                .map(|p| values[*p as usize])
+                .collect()
+        };
+        Ok(Self {
+            rows: compute::take_record_batch(&self.rows, positions)?,
+            weights: self.weights.as_ref().map(gather),
+            rowtimes: gather(&self.rowtimes),
+        })
+    }
+
+    /// The rows for which `keep` is true; NULL is not.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
+        let kept = |values: &ScalarBuffer<i64>| -> ScalarBuffer<i64> {
+            (0..keep.len())
+                .filter(|row| keep.is_valid_and_true(*row))
+                .map(|row| values[row])
+                .collect()
+        };
+        Ok(Self {
+            rows: compute::filter_record_batch(&self.rows, keep)?,
+            weights: self.weights.as_ref().map(kept),
+            rowtimes: kept(&self.rowtimes),
+        })
+    }
+
+    /// A column of the rows.
+    pub fn column(&self, index: usize) -> &ArrayRef {
+        self.rows.column(index)
+    }
+}
+
+/// What `BooleanArray` lacks: NULL counts as false.
+trait ValidAndTrue {
+    fn is_valid_and_true(&self, row: usize) -> bool;
+}
+
+impl ValidAndTrue for BooleanArray {
+    fn is_valid_and_true(&self, row: usize) -> bool {
+        use arrow::array::Array;
+        self.is_valid(row) && self.value(row)
+    }
+}

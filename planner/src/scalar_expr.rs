@@ -1,0 +1,77 @@
+//! Scalar expressions as data.
+//!
+//! A [`ScalarExpr`] is DataFusion's bound expression without its pointers: columns are positions
+//! in the input, functions are names, literals are text with a type. It is what a catalog record
+//! stores, so that a plan made by one version can be run by the next.
+
+use arrow_schema::DataType;
+use serde::{Deserialize, Serialize};
+
+/// A bound, coerced scalar expression over the columns of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ScalarExpr {
+    /// The input's column at this position.
+    Column(usize),
+    /// A constant.
+    Literal(Literal),
+    /// `left op right`; `op` as DataFusion prints it (`+`, `=`, `AND`, `IS DISTINCT FROM`, …).
+    Binary {
+        op: String,
+        left: Box<ScalarExpr>,
+        right: Box<ScalarExpr>,
+    },
+    Not(Box<ScalarExpr>),
+    Negative(Box<ScalarExpr>),
+    IsNull(Box<ScalarExpr>),
+    IsNotNull(Box<ScalarExpr>),
+    IsTrue(Box<ScalarExpr>),
+    IsFalse(Box<ScalarExpr>),
+    IsUnknown(Box<ScalarExpr>),
+    IsNotTrue(Box<ScalarExpr>),
+    IsNotFalse(Box<ScalarExpr>),
+    IsNotUnknown(Box<ScalarExpr>),
+    Between {
+        expr: Box<ScalarExpr>,
+        negated: bool,
+        low: Box<ScalarExpr>,
+        high: Box<ScalarExpr>,
+    },
+    Like {
+        expr: Box<ScalarExpr>,
+        negated: bool,
+        pattern: Box<ScalarExpr>,
+        escape: Option<char>,
+        case_insensitive: bool,
+        /// `SIMILAR TO` rather than `LIKE`.
+        similar: bool,
+    },
+    InList {
+        expr: Box<ScalarExpr>,
+        list: Vec<ScalarExpr>,
+        negated: bool,
+    },
+    Case {
+        operand: Option<Box<ScalarExpr>>,
+        branches: Vec<(ScalarExpr, ScalarExpr)>,
+        otherwise: Option<Box<ScalarExpr>>,
+    },
+    Cast {
+        expr: Box<ScalarExpr>,
+        to: DataType,
+        /// `TRY_CAST`: NULL instead of an error.
+        lenient: bool,
+    },
+    /// A scalar function of the registry, by its canonical name.
+    Function {
+        name: String,
+        args: Vec<ScalarExpr>,
+    },
+}
+
+/// A constant: its type and its value, NULL when absent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Literal {
+    pub data_type: DataType,
+    /// Arrow's text form of the value; for nested types hexadecimal Arrow IPC of one row.
+    pub value: Option<String>,
+}
