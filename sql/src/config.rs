@@ -1,0 +1,57 @@
+//! What the caller decides about parsing.
+
+/// How to read a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParseOptions {
+    /// Which way unquoted names fold.
+    pub dialect: Dialect,
+    /// What is too much.
+    pub limits: Limits,
+}
+
+/// Which language the text is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Dialect {
+    /// Unquoted names fold to lower case.
+    #[default]
+    Postgres,
+    /// Unquoted names fold to upper case.
+    Ksqldb,
+}
+
+impl Dialect {
+    /// Folds an unquoted name, ASCII letters only.
+    pub fn fold(self, name: &str) -> String {
+        match self {
+            Dialect::Postgres => name.to_ascii_lowercase(),
+            Dialect::Ksqldb => name.to_ascii_uppercase(),
+        }
+    }
+}
+
+/// What is refused before anybody recurses over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text, in bytes.
+    pub text_bytes_max: usize,
+    /// How deeply parentheses, CASE and subqueries may nest.
+    pub nesting_max: usize,
+    /// Longest path through an expression's tree; a flat chain of n operators is a tree n deep.
+    pub depth_max: usize,
+    /// Longest list: `IN (…)`, `VALUES …`, arguments.
+    pub list_max: usize,
+    /// Most columns in a definition.
+    pub columns_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            text_bytes_max: 16 << 20,
+            nesting_max: 128,
+            depth_max: 2_000,
+            list_max: 1_000_000,
+            columns_max: 1_600,
+        }
+    }
+}
