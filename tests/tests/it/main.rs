@@ -1,0 +1,3 @@
+//! Everything that is tested through the front doors. One binary, so that it is linked once.
+
+mod architecture;
