@@ -13,6 +13,7 @@ pub mod error;
 pub mod operator;
 pub mod response;
 pub mod session;
+pub mod state;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result};

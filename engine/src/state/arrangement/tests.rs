@@ -1,0 +1,371 @@
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, Int64Array};
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+use crate::state::snapshot::Matches;
+use crate::state::testing::{MemoryStore, Row, accumulate, changes, draw, row_text, rows, schema};
+
+fn contents(snapshot: &Snapshot) -> BTreeMap<String, i64> {
+    let mut all = BTreeMap::new();
+    for changes in snapshot.changes() {
+        accumulate(&mut all, &changes.expect("gathers"));
+    }
+    all
+}
+
+fn text(all: &BTreeMap<String, i64>) -> String {
+    all.iter()
+        .map(|(row, weight)| format!("{weight} × {row}\n"))
+        .collect()
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    (
+        prop::option::weighted(0.9, 0i64..6),
+        prop::option::of(prop::sample::select(vec![
+            "a",
+            "b",
+            "a longer text than that",
+        ])),
+        prop::option::of(prop::sample::select(vec![0.0, -0.0, f64::NAN, 1.5])),
+    )
+}
+
+/// Saves, and loads what was saved into a new arrangement.
+fn restart(arrangement: &mut Arrangement, store: &mut MemoryStore) {
+    arrangement.checkpoint(b"x", store).expect("writes");
+    let mut fresh = Arrangement::new(arrangement.schema().clone(), arrangement.key.clone());
+    fresh.restore(b"x", store).expect("reads");
+    *arrangement = fresh;
+}
+
+/// Every row can be found by its key, and nothing else can.
+fn assert_indexed(arrangement: &Arrangement) {
+    let snapshot = arrangement.contents();
+    for changes in snapshot.changes() {
+        let changes = changes.expect("gathers");
+        let key: Vec<_> = snapshot
+            .key
+            .iter()
+            .map(|c| changes.column(*c).clone())
+            .collect();
+        let keys = Keys::new(&key, changes.num_rows(), true);
+        let mut matches = Matches::default();
+        snapshot
+            .probe(&keys)
+            .next(snapshot, usize::MAX, &mut matches);
+        let found = snapshot
+            .gather_changes(&matches.stored, |row| snapshot.weight(row))
+            .expect("gathers");
+        for row in 0..changes.num_rows() {
+            let expected = row_text(&changes.rows, row);
+            let hits = (0..matches.probe.len())
+                .filter(|m| matches.probe[*m] == row as u32)
+                .filter(|m| row_text(&found.rows, *m) == expected)
+                .count();
+            assert!(hits >= 1, "{expected} is not indexed");
+        }
+    }
+    let mut rows = 0;
+    for chunk in snapshot.live_chunks() {
+        rows += chunk.weights.live_rows();
+        assert!(chunk.weights.live_rows() >= chunk.weights.dead_rows());
+    }
+    assert_eq!(rows, snapshot.num_rows());
+    if !arrangement.has_chains() {
+        assert_eq!(rows, snapshot.index.len());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Apply(Vec<(bool, usize, Row, i64)>),
+    Restart,
+    Snapshot,
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let change = (any::<bool>(), any::<usize>(), any_row(), 1i64..3);
+    prop_oneof![
+        8 => prop::collection::vec(change, 1..8).prop_map(Action::Apply),
+        1 => Just(Action::Restart),
+        1 => Just(Action::Snapshot),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A multiset under any index holds what a map from rows to counts holds, and a snapshot what
+    /// the map held when it was taken.
+    #[test]
+    fn an_arrangement_is_a_multiset(
+        key in prop::sample::select(vec![
+            Key::Row, Key::Secondary(vec![0]), Key::Secondary(vec![1, 0]), Key::Secondary(vec![]),
+        ]),
+        actions in prop::collection::vec(any_action(), 1..60),
+        by_row in any::<bool>(),
+    ) {
+        let mut arrangement = Arrangement::new(schema(), key.clone());
+        let mut store = MemoryStore::default();
+        let mut model: Vec<Row> = Vec::new();
+        let mut snapshots = Vec::new();
+        for action in actions {
+            match action {
+                Action::Apply(edits) => {
+                    let mut batch = Vec::new();
+                    for (insert, pick, row, weight) in edits {
+                        if insert || model.is_empty() {
+                            model.extend(std::iter::repeat_n(row, weight as usize));
+                            batch.push((weight, row));
+                        } else {
+                            let row = model.swap_remove(pick % model.len());
+                            // A retraction may even come before its insertion.
+                            batch.insert(pick % (batch.len() + 1), (-1, row));
+                        }
+                    }
+                    arrangement.apply(&changes(&batch)).expect("the rows are there");
+                    if by_row && key != Key::Row {
+                        arrangement.index_rows();
+                        arrangement.compact().expect("merges");
+                    }
+                }
+                Action::Restart => restart(&mut arrangement, &mut store),
+                Action::Snapshot => {
+                    let mut expected = BTreeMap::new();
+                    for row in &model {
+                        accumulate(&mut expected, &changes(&[(1, *row)]));
+                    }
+                    snapshots.push((arrangement.snapshot(), expected));
+                }
+            }
+            assert_indexed(&arrangement);
+        }
+        let mut expected = BTreeMap::new();
+        for row in &model {
+            accumulate(&mut expected, &changes(&[(1, *row)]));
+        }
+        snapshots.push((arrangement.snapshot(), expected));
+        for (snapshot, expected) in snapshots {
+            prop_assert_eq!(text(&contents(&snapshot)), text(&expected));
+            let repeated: usize = snapshot.batches().expect("gathers").iter().map(RecordBatch::num_rows).sum();
+            prop_assert_eq!(repeated as i64, expected.values().sum::<i64>());
+        }
+    }
+
+    /// Upserts do to a keyed arrangement what they do to a map, and the changes say exactly that.
+    #[test]
+    fn upserts_are_a_map(
+        steps in prop::collection::vec(
+            (prop::collection::vec((any_row(), prop::bool::weighted(0.3)), 0..12), any::<bool>()),
+            1..30,
+        ),
+    ) {
+        let mut arrangement = Arrangement::new(schema(), Key::Primary(vec![0]));
+        let mut store = MemoryStore::default();
+        let mut model: BTreeMap<Option<i64>, String> = BTreeMap::new();
+        let mut accumulated = BTreeMap::new();
+        for (upserts, restarted) in steps {
+            let batch: Vec<Row> = upserts.iter().map(|(row, _)| *row).collect();
+            let tombstones: Vec<bool> = upserts.iter().map(|(_, tombstone)| *tombstone).collect();
+            let batch = rows(&batch);
+            let rowtimes = (0..batch.num_rows() as i64).collect();
+            let changed = arrangement.upsert(&batch, &rowtimes, &tombstones).expect("upserts");
+            for (position, (row, tombstone)) in upserts.iter().enumerate() {
+                match tombstone {
+                    true => model.remove(&row.0),
+                    false => model.insert(row.0, row_text(&batch, position)),
+                };
+            }
+            let mut keys: Vec<(String, i64)> = (0..changed.num_rows())
+                .map(|row| (format!("{:?}", changed.column(0).slice(row, 1)), changed.weight(row)))
+                .collect();
+            keys.sort();
+            prop_assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "one of each per key");
+            accumulate(&mut accumulated, &changed);
+            prop_assert!(accumulated.values().all(|weight| *weight == 1));
+            if restarted {
+                restart(&mut arrangement, &mut store);
+            }
+            assert_indexed(&arrangement);
+        }
+        let mut expected: Vec<&String> = model.values().collect();
+        expected.sort();
+        prop_assert_eq!(accumulated.keys().collect::<Vec<_>>(), expected);
+        prop_assert_eq!(contents(&arrangement.snapshot()), accumulated);
+    }
+}
+
+fn check_upserts(steps: &[&[(Row, bool)]], expected: Expect) {
+    let mut arrangement = Arrangement::new(schema(), Key::Primary(vec![0]));
+    let mut drawing = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        let batch: Vec<Row> = step.iter().map(|(row, _)| *row).collect();
+        let tombstones: Vec<bool> = step.iter().map(|(_, tombstone)| *tombstone).collect();
+        let rowtimes = (0..batch.len() as i64).collect();
+        let changed = arrangement
+            .upsert(&rows(&batch), &rowtimes, &tombstones)
+            .expect("upserts");
+        drawing += &format!("step {}\n{}", number + 1, draw(&changed));
+    }
+    expected.assert_eq(&drawing);
+}
+
+#[test]
+fn an_upsert_retracts_what_it_replaces() {
+    let row = |key, text| (Some(key), Some(text), Some(1.0));
+    check_upserts(
+        &[
+            &[
+                (row(1, "a"), false),
+                (row(2, "b"), false),
+                (row(1, "c"), false),
+            ],
+            &[
+                (row(1, "c"), false),
+                (row(2, "d"), false),
+                (row(3, "x"), true),
+            ],
+            &[
+                (row(2, "e"), false),
+                (row(2, "e"), true),
+                (row(4, "f"), false),
+            ],
+        ],
+        expect![[r#"
+            step 1
+            +1 2 b 1.0
+            +1 1 c 1.0
+            step 2
+            -1 2 b 1.0
+            +1 2 d 1.0
+            step 3
+            -1 2 d 1.0
+            +1 4 f 1.0
+        "#]],
+    );
+}
+
+#[test]
+fn retracting_what_is_not_there_is_an_error() {
+    for key in [Key::Primary(vec![0]), Key::Row, Key::Secondary(vec![0])] {
+        let mut arrangement = Arrangement::new(schema(), key);
+        let row = (Some(1), Some("a"), Some(f64::NAN));
+        arrangement.apply(&changes(&[(1, row)])).expect("inserts");
+        let other = (Some(1), Some("b"), Some(f64::NAN));
+        let error = arrangement.apply(&changes(&[(-1, other)]));
+        assert!(matches!(error, Err(StepError::NegativeCount)));
+    }
+}
+
+#[test]
+fn an_update_may_come_in_either_order() {
+    let (old, new) = ((Some(1), Some("a"), None), (Some(1), Some("b"), None));
+    let mut arrangement = Arrangement::new(schema(), Key::Primary(vec![0]));
+    arrangement.apply(&changes(&[(1, old)])).expect("inserts");
+    arrangement
+        .apply(&changes(&[(1, new), (-1, old)]))
+        .expect("updates");
+    arrangement
+        .apply(&changes(&[(-1, new), (1, old), (-1, old), (1, new)]))
+        .expect("updates");
+    expect![[r#"
+        1 × 1 b -
+    "#]]
+    .assert_eq(&text(&contents(&arrangement.snapshot())));
+}
+
+#[test]
+fn a_prefix_of_the_key_finds_rows() {
+    let mut arrangement = Arrangement::new(schema(), Key::Primary(vec![0, 1]));
+    let row = |key, text| (1, (Some(key), Some(text), Some(0.5)));
+    arrangement
+        .apply(&changes(&[
+            row(1, "a"),
+            row(1, "b"),
+            row(2, "a"),
+            row(3, "c"),
+        ]))
+        .expect("inserts");
+    let snapshot = arrangement.snapshot();
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![1, 3]));
+    let texts: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["b", "a"]));
+    let found = snapshot.lookup(std::slice::from_ref(&keys)).expect("finds");
+    let exact = snapshot.lookup(&[keys, texts]).expect("finds");
+    expect![[r#"
+        +1 1 a 0.5
+        +1 1 b 0.5
+        +1 3 c 0.5
+        --
+        +1 1 b 0.5
+    "#]]
+    .assert_eq(&format!("{}--\n{}", draw(&found), draw(&exact)));
+}
+
+/// A bigint key and four bigint columns.
+fn wide(keys: std::ops::Range<i64>) -> ChangeBatch {
+    let fields = ["k", "a", "b", "c", "d"]
+        .map(|name| arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Int64, false));
+    let columns: Vec<ArrayRef> = (0..5)
+        .map(|column| {
+            Arc::new(Int64Array::from_iter_values(
+                keys.clone().map(|k| k + 7 * column),
+            )) as ArrayRef
+        })
+        .collect();
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields.to_vec()));
+    let rows = RecordBatch::try_new(schema, columns).expect("five columns");
+    let count = rows.num_rows();
+    ChangeBatch::insertions(rows, vec![0; count].into())
+}
+
+#[test]
+fn a_large_table_stays_small() {
+    let schema = wide(0..0).rows.schema();
+    for key in [Key::Primary(vec![0]), Key::Secondary(vec![0])] {
+        let mut arrangement = Arrangement::new(schema.clone(), key);
+        for start in (0..300_000).step_by(1_000) {
+            arrangement
+                .apply(&wide(start..start + 1_000))
+                .expect("inserts");
+        }
+        let bytes_each = arrangement.bytes() / arrangement.num_rows();
+        assert!(bytes_each <= 100, "{bytes_each} bytes for each row");
+        let chunks = arrangement.contents.live_chunks().count();
+        assert!(chunks < 32, "{chunks} chunks");
+        // Deleting nine of ten gives the memory back.
+        let mut gone = wide(0..270_000);
+        gone.weights = Some(vec![-1; 270_000].into());
+        arrangement.apply(&gone).expect("deletes");
+        assert_eq!(arrangement.num_rows(), 30_000);
+        let rows_held: usize = arrangement.contents.live_chunks().map(Chunk::len).sum();
+        assert!(rows_held <= 60_000, "{rows_held} rows held");
+        let mut store = MemoryStore::default();
+        restart(&mut arrangement, &mut store);
+        assert_indexed(&arrangement);
+    }
+}
+
+#[test]
+fn a_small_slice_does_not_pin_its_parent() {
+    let mut arrangement = Arrangement::new(wide(0..0).rows.schema(), Key::Primary(vec![0]));
+    let slice = wide(0..100_000).slice(50_000, 10);
+    arrangement.apply(&slice).expect("inserts");
+    let chunk = arrangement.contents.live_chunks().next().expect("one");
+    let capacity = chunk.data.rows.column(0).to_data().buffers()[0].capacity();
+    assert!(capacity < 1_000);
+}
+
+#[test]
+fn retractions_from_a_long_chain_are_found_by_row() {
+    let mut arrangement = Arrangement::new(wide(0..0).rows.schema(), Key::Secondary(vec![]));
+    arrangement.apply(&wide(0..50_000)).expect("inserts");
+    let mut gone = wide(0..40_000);
+    gone.weights = Some(vec![-1; 40_000].into());
+    arrangement.apply(&gone).expect("deletes");
+    assert!(arrangement.by_row.is_some());
+    assert_eq!(arrangement.num_rows(), 10_000);
+}

@@ -1,0 +1,143 @@
+//! Hash index: from a key's hash to the row where the key is found.
+//!
+//! The index holds no keys, only row numbers and 32 bits of the hash; whoever looks up compares
+//! the rows. It is cut into shards so that a snapshot which shares it makes a later step copy only
+//! the shards that it touches, and so that growing never rehashes everything at once.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
+
+use crate::state::snapshot::RowId;
+
+/// A shard is split when it has more entries than this, on average.
+const SHARD_ENTRIES_MAX: usize = 16 << 10;
+const SHARDS_MAX: usize = 256;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    shards: Vec<Arc<HashTable<Entry>>>,
+    entries: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u32,
+    row: RowId,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            shards: vec![Arc::default()],
+            entries: 0,
+        }
+    }
+}
+
+impl Index {
+    pub(crate) fn len(&self) -> usize {
+        self.entries
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.allocation_size() + size_of::<HashTable<Entry>>() + 24)
+            .sum()
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(RowId) -> bool) -> Option<RowId> {
+        let hash = hash as u32;
+        self.shards[self.shard(hash)]
+            .find(spread(hash), |entry| entry.hash == hash && same(entry.row))
+            .map(|entry| entry.row)
+    }
+
+    /// Adds `row` unless an entry is the same, which is returned instead.
+    #[inline]
+    pub(crate) fn find_or_insert(
+        &mut self,
+        hash: u64,
+        row: RowId,
+        mut same: impl FnMut(RowId) -> bool,
+    ) -> Option<RowId> {
+        let hash = hash as u32;
+        let shard = self.shard(hash);
+        let entry = Arc::make_mut(&mut self.shards[shard]).entry(
+            spread(hash),
+            |entry| entry.hash == hash && same(entry.row),
+            |entry| spread(entry.hash),
+        );
+        match entry {
+            TableEntry::Occupied(occupied) => Some(occupied.get().row),
+            TableEntry::Vacant(vacant) => {
+                vacant.insert(Entry { hash, row });
+                self.entries += 1;
+                if self.entries > self.shards.len() * SHARD_ENTRIES_MAX {
+                    self.split();
+                }
+                None
+            }
+        }
+    }
+
+    /// Puts another row in the place of one that is there.
+    #[inline]
+    pub(crate) fn replace(&mut self, hash: u64, old: RowId, new: RowId) {
+        let hash = hash as u32;
+        let shard = self.shard(hash);
+        let entry =
+            Arc::make_mut(&mut self.shards[shard]).find_mut(spread(hash), |entry| entry.row == old);
+        debug_assert!(entry.is_some(), "the index has every live row");
+        if let Some(entry) = entry {
+            entry.row = new;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, hash: u64, row: RowId) {
+        let hash = hash as u32;
+        let shard = self.shard(hash);
+        let entry = Arc::make_mut(&mut self.shards[shard])
+            .find_entry(spread(hash), |entry| entry.row == row);
+        debug_assert!(entry.is_ok(), "the index has every live row");
+        if let Ok(entry) = entry {
+            entry.remove();
+            self.entries -= 1;
+        }
+    }
+
+    #[inline]
+    fn shard(&self, hash: u32) -> usize {
+        (spread(hash) >> 48) as usize & (self.shards.len() - 1)
+    }
+
+    fn split(&mut self) {
+        if self.shards.len() >= SHARDS_MAX {
+            return;
+        }
+        let bit = self.shards.len() as u64;
+        let mut upper = Vec::with_capacity(self.shards.len());
+        for shard in &mut self.shards {
+            let (mut stay, mut move_up) = (HashTable::new(), HashTable::new());
+            for entry in shard.iter() {
+                let half = match (spread(entry.hash) >> 48) & bit {
+                    0 => &mut stay,
+                    _ => &mut move_up,
+                };
+                half.insert_unique(spread(entry.hash), *entry, |e: &Entry| spread(e.hash));
+            }
+            *shard = Arc::new(stay);
+            upper.push(Arc::new(move_up));
+        }
+        self.shards.append(&mut upper);
+    }
+}
+
+/// 64 bits, as the table wants them, from the 32 that are kept.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

@@ -1,0 +1,417 @@
+//! Reading an arrangement: as it is now, or as it was when a snapshot was taken.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array,
+};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{self, interleave};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+
+use crate::change_batch::ChangeBatch;
+use crate::state::chunk::{Chunk, batch};
+use crate::state::columns::{Keys, Values, rows_same};
+use crate::state::index::Index;
+
+/// Where a stored row is: number of its chunk, and position there. Compaction moves rows, so it
+/// does not outlive a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(u32);
+
+impl RowId {
+    /// No row; gathers as NULLs.
+    pub const NONE: RowId = RowId(u32::MAX);
+
+    pub(crate) fn new(chunk: usize, row: usize) -> Self {
+        debug_assert!(chunk < 0xffff && row <= 0xffff);
+        Self((chunk as u32) << 16 | row as u32)
+    }
+
+    #[inline]
+    pub(crate) fn chunk(self) -> usize {
+        (self.0 >> 16) as usize
+    }
+
+    #[inline]
+    pub(crate) fn row(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    #[inline]
+    pub fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+/// Pairs of a probing row and a stored row with the same key.
+#[derive(Debug, Default, Clone)]
+pub struct Matches {
+    pub probe: Vec<u32>,
+    pub stored: Vec<RowId>,
+}
+
+/// Chains of stored rows that probing rows have found, to be walked in portions.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// For each probing row the first stored row of its key, or [`RowId::NONE`].
+    pub heads: Vec<RowId>,
+    row: usize,
+    rest: RowId,
+}
+
+/// All rows at one moment. Cheap to take, and steps go on beside it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub(crate) schema: SchemaRef,
+    /// Columns that the index is over.
+    pub(crate) key: Vec<usize>,
+    pub(crate) chunks: Vec<Option<Chunk>>,
+    pub(crate) index: Index,
+    pub(crate) rows: usize,
+}
+
+impl Snapshot {
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows stored; one that is there several times may count once.
+    pub fn num_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Approximate bytes held. What is shared with another snapshot counts in both.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + self.live_chunks().map(Chunk::bytes).sum::<usize>()
+    }
+
+    pub(crate) fn live_chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().flatten()
+    }
+
+    #[inline]
+    pub(crate) fn chunk(&self, row: RowId) -> &Chunk {
+        self.chunks[row.chunk()]
+            .as_ref()
+            .expect("a row number of a live row names a live chunk")
+    }
+
+    #[inline]
+    pub fn weight(&self, row: RowId) -> i64 {
+        self.chunk(row).weights.get(row.row())
+    }
+
+    #[inline]
+    pub fn rowtime(&self, row: RowId) -> i64 {
+        self.chunk(row).data.rowtimes[row.row()]
+    }
+
+    /// Looks up all keys.
+    pub fn probe(&self, keys: &Keys) -> Probe {
+        Probe {
+            heads: self.heads(keys),
+            row: 0,
+            rest: RowId::NONE,
+        }
+    }
+
+    /// The first stored row of each key.
+    fn heads(&self, keys: &Keys) -> Vec<RowId> {
+        if self.index.len() == 0 {
+            return vec![RowId::NONE; keys.len()];
+        }
+        // One integer column without NULLs is compared without asking anything about its type.
+        if let ([position], [probe]) = (self.key.as_slice(), keys.columns.as_slice())
+            && probe.nulls.is_none()
+        {
+            match &probe.values {
+                Values::Fixed8(values) => {
+                    let stored: Option<Vec<&[u64]>> = self.key_slices(*position, |v| match v {
+                        Values::Fixed8(values) => Some(values),
+                        _ => None,
+                    });
+                    if let Some(stored) = stored {
+                        return self.heads_of_integers(keys, values, &stored);
+                    }
+                }
+                Values::Fixed4(values) => {
+                    let stored: Option<Vec<&[u32]>> = self.key_slices(*position, |v| match v {
+                        Values::Fixed4(values) => Some(values),
+                        _ => None,
+                    });
+                    if let Some(stored) = stored {
+                        return self.heads_of_integers(keys, values, &stored);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (0..keys.len())
+            .map(|row| {
+                if !keys.is_matchable(row) {
+                    return RowId::NONE;
+                }
+                self.index
+                    .find(keys.hashes[row], |stored| self.key_same(keys, row, stored))
+                    .unwrap_or(RowId::NONE)
+            })
+            .collect()
+    }
+
+    fn heads_of_integers<T: Copy + Eq>(
+        &self,
+        keys: &Keys,
+        values: &[T],
+        stored: &[&[T]],
+    ) -> Vec<RowId> {
+        keys.hashes
+            .iter()
+            .zip(values)
+            .map(|(hash, value)| {
+                self.index
+                    .find(*hash, |row| stored[row.chunk()][row.row()] == *value)
+                    .unwrap_or(RowId::NONE)
+            })
+            .collect()
+    }
+
+    /// The key column of every chunk as a slice; `None` if it has NULLs somewhere.
+    fn key_slices<'a, T: 'a>(
+        &'a self,
+        position: usize,
+        slice: impl Fn(&'a Values) -> Option<&'a [T]>,
+    ) -> Option<Vec<&'a [T]>> {
+        self.chunks
+            .iter()
+            .map(|chunk| match chunk {
+                None => Some(&[] as &[T]),
+                Some(chunk) => {
+                    let column = &chunk.data.columns[position];
+                    match column.nulls {
+                        None => slice(&column.values),
+                        Some(_) => None,
+                    }
+                }
+            })
+            .collect()
+    }
+
+    #[inline]
+    pub(crate) fn key_same(&self, keys: &Keys, row: usize, stored: RowId) -> bool {
+        let columns = &self.chunk(stored).data.columns;
+        self.key
+            .iter()
+            .zip(&keys.columns)
+            .all(|(position, probe)| probe.same(row, &columns[*position], stored.row()))
+    }
+
+    /// Stored rows as columns, in this order; [`RowId::NONE`] gives NULLs.
+    pub fn gather(&self, rows: &[RowId], columns: &[usize]) -> Result<Vec<ArrayRef>, ArrowError> {
+        // Chunks that occur, numbered as they do; one more stands for no row at all.
+        let mut numbers = vec![usize::MAX; self.chunks.len()];
+        let mut occurring: Vec<&Chunk> = Vec::new();
+        let mut absent = false;
+        for row in rows {
+            if !row.is_some() {
+                absent = true;
+            } else if numbers[row.chunk()] == usize::MAX {
+                numbers[row.chunk()] = occurring.len();
+                occurring.push(self.chunk(*row));
+            }
+        }
+        match (occurring.as_slice(), absent) {
+            ([], _) => Ok(columns
+                .iter()
+                .map(|column| new_null_array(self.schema.field(*column).data_type(), rows.len()))
+                .collect()),
+            ([chunk], false) => {
+                let positions = UInt32Array::from_iter_values(rows.iter().map(|r| r.row() as u32));
+                columns
+                    .iter()
+                    .map(|column| compute::take(chunk.data.rows.column(*column), &positions, None))
+                    .collect()
+            }
+            _ => {
+                let positions: Vec<(usize, usize)> = rows
+                    .iter()
+                    .map(|row| match row.is_some() {
+                        true => (numbers[row.chunk()], row.row()),
+                        false => (occurring.len(), 0),
+                    })
+                    .collect();
+                columns
+                    .iter()
+                    .map(|column| {
+                        let null;
+                        let mut arrays: Vec<&dyn Array> = occurring
+                            .iter()
+                            .map(|chunk| chunk.data.rows.column(*column).as_ref())
+                            .collect();
+                        if absent {
+                            null = new_null_array(arrays[0].data_type(), 1);
+                            arrays.push(null.as_ref());
+                        }
+                        interleave(&arrays, &positions)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Stored rows with their weights and event times.
+    pub(crate) fn gather_changes(
+        &self,
+        rows: &[RowId],
+        weight: impl Fn(RowId) -> i64,
+    ) -> Result<ChangeBatch, ArrowError> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = self.gather(rows, &all)?;
+        Ok(ChangeBatch::new(
+            batch(self.schema.clone(), columns, rows.len())?,
+            rows.iter().map(|row| weight(*row)).collect(),
+            rows.iter().map(|row| self.rowtime(*row)).collect(),
+        ))
+    }
+
+    /// Everything as insertions: what a reader that starts here has missed.
+    pub fn changes(&self) -> impl Iterator<Item = Result<ChangeBatch, ArrowError>> + '_ {
+        self.live_chunks().map(chunk_changes)
+    }
+
+    /// Everything as batches; a row that is there several times is repeated.
+    pub fn batches(&self) -> Result<Vec<RecordBatch>, ArrowError> {
+        self.changes()
+            .map(|changes| Ok(repeated(&changes?)?.rows))
+            .collect()
+    }
+
+    /// As [`Snapshot::batches`], with event time as a last column of this name.
+    pub fn batches_with_rowtime(&self, name: &str) -> Result<Vec<RecordBatch>, ArrowError> {
+        let schema = with_rowtime(&self.schema, name);
+        self.changes()
+            .map(|changes| {
+                let changes = repeated(&changes?)?;
+                let rowtimes = TimestampMicrosecondArray::new(changes.rowtimes.clone(), None)
+                    .with_timezone("+00:00");
+                let mut columns = changes.rows.columns().to_vec();
+                columns.push(Arc::new(rowtimes));
+                batch(schema.clone(), columns, changes.num_rows())
+            })
+            .collect()
+    }
+
+    /// The rows whose key starts with one of these: all key columns are looked up in the index,
+    /// fewer are compared with every row. Columns of another type are cast.
+    pub fn lookup(&self, prefix: &[ArrayRef]) -> Result<ChangeBatch, ArrowError> {
+        let rows = prefix.first().map_or(0, |column| column.len());
+        let prefix = prefix
+            .iter()
+            .zip(&self.key)
+            .map(|(column, position)| {
+                compute::cast(column, self.schema.field(*position).data_type())
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let keys = Keys::new(&prefix, rows, false);
+        let mut found = Vec::new();
+        if prefix.len() == self.key.len() {
+            let mut matches = Matches::default();
+            let mut probe = self.probe(&keys);
+            // A key that is asked for twice is found once.
+            let distinct = keys.distinct(0..rows);
+            for (row, head) in probe.heads.iter_mut().enumerate() {
+                if distinct.binary_search(&row).is_err() {
+                    *head = RowId::NONE;
+                }
+            }
+            probe.next(self, usize::MAX, &mut matches);
+            found = matches.stored;
+        } else {
+            for (number, chunk) in self.chunks.iter().enumerate() {
+                let Some(chunk) = chunk else { continue };
+                let columns: Vec<_> = self.key[..prefix.len()]
+                    .iter()
+                    .map(|position| chunk.data.columns[*position].clone())
+                    .collect();
+                found.extend(
+                    chunk
+                        .weights
+                        .live_positions()
+                        .filter(|row| {
+                            (0..rows).any(|probe| {
+                                keys.is_matchable(probe)
+                                    && rows_same(&keys.columns, probe, &columns, *row)
+                            })
+                        })
+                        .map(|row| RowId::new(number, row)),
+                );
+            }
+        }
+        self.gather_changes(&found, |row| self.weight(row))
+    }
+}
+
+impl Probe {
+    /// Adds some `limit` pairs to `matches`; whether there may be more.
+    pub fn next(&mut self, stored: &Snapshot, limit: usize, matches: &mut Matches) -> bool {
+        while self.row < self.heads.len() {
+            if !self.rest.is_some() {
+                self.rest = self.heads[self.row];
+            }
+            while self.rest.is_some() {
+                if matches.stored.len() >= limit {
+                    return true;
+                }
+                matches.probe.push(self.row as u32);
+                matches.stored.push(self.rest);
+                self.rest = match &stored.chunk(self.rest).links {
+                    Some(links) => links[self.rest.row()].next,
+                    None => RowId::NONE,
+                };
+            }
+            self.row += 1;
+        }
+        false
+    }
+}
+
+fn chunk_changes(chunk: &Chunk) -> Result<ChangeBatch, ArrowError> {
+    let whole = ChangeBatch::insertions(chunk.data.rows.clone(), chunk.data.rowtimes.clone());
+    if chunk.weights.all_one() {
+        return Ok(whole);
+    }
+    let positions: Vec<u32> = chunk
+        .weights
+        .live_positions()
+        .map(|row| row as u32)
+        .collect();
+    let weights: ScalarBuffer<i64> = positions
+        .iter()
+        .map(|row| chunk.weights.get(*row as usize))
+        .collect();
+    let live = whole.take(&UInt32Array::from(positions))?;
+    Ok(ChangeBatch::new(live.rows, weights, live.rowtimes))
+}
+
+/// A row for each time that it is there.
+fn repeated(changes: &ChangeBatch) -> Result<ChangeBatch, ArrowError> {
+    let Some(weights) = &changes.weights else {
+        return Ok(changes.clone());
+    };
+    let positions: Vec<u32> = weights
+        .iter()
+        .enumerate()
+        .flat_map(|(row, weight)| std::iter::repeat_n(row as u32, (*weight).max(0) as usize))
+        .collect();
+    let rows = changes.take(&UInt32Array::from(positions))?;
+    Ok(ChangeBatch::insertions(rows.rows, rows.rowtimes))
+}
+
+/// The columns, then event time.
+pub(crate) fn with_rowtime(schema: &SchemaRef, name: &str) -> SchemaRef {
+    let mut fields = schema.fields().to_vec();
+    let rowtime = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    fields.push(Arc::new(Field::new(name, rowtime, false)));
+    Arc::new(Schema::new(fields))
+}
