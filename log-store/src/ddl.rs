@@ -1,0 +1,265 @@
+//! Making, changing and dropping topics; and writing the manifest that makes it durable.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::{
+    Cleanup, Durability, Epoch, Log, LogError, PartitionId, Topic, TopicConfig, TopicId, TopicKind,
+    log::{ManifestState, Shared},
+    manifest::{Manifest, TopicEntry},
+    partition::PartitionInner,
+    topic::TopicInner,
+};
+
+/// A guard against a slip of the pen, not a design limit.
+const PARTITIONS_MAX: u32 = 10_000;
+
+impl Log {
+    /// Makes a topic, durably.
+    pub fn create_topic(&self, config: TopicConfig) -> Result<Topic, LogError> {
+        check_config(&config)?;
+        let shared = &self.shared;
+        shared.check_usable()?;
+        let mut manifest = shared.manifest.lock();
+        if shared.topics.read().by_name.contains_key(&config.name) {
+            return Err(LogError::TopicExists(config.name));
+        }
+        let id = manifest.next_topic;
+        let segment_bytes = config
+            .segment_bytes
+            .unwrap_or(shared.env.config.segment_bytes_max);
+        let partitions = (0..config.partitions)
+            .map(|partition| {
+                PartitionInner::new(
+                    &shared.env,
+                    id,
+                    PartitionId(partition),
+                    config.kind,
+                    segment_bytes,
+                )
+            })
+            .collect();
+        let inner = Arc::new(TopicInner {
+            id,
+            kind: config.kind,
+            name: config.name.clone(),
+            config: RwLock::new(config),
+            partitions,
+            frontier: watch::Sender::new(Epoch::ZERO),
+            synced_frontier: RwLock::default(),
+            env: shared.env.clone(),
+        });
+        manifest.next_topic = TopicId(id.0 + 1);
+        shared.insert(&inner);
+        if let Err(error) = shared.write_manifest_locked(&mut manifest, false) {
+            shared.remove(&inner);
+            return Err(error);
+        }
+        Ok(Topic { inner })
+    }
+
+    /// Drops a topic and its files, durably. Those who hold it can still read it.
+    pub fn drop_topic(&self, id: TopicId) -> Result<(), LogError> {
+        let shared = &self.shared;
+        let mut manifest = shared.manifest.lock();
+        let inner = shared.topic(id)?;
+        {
+            // No epoch may have parts in a topic that recovery no longer knows: commits rest, and the manifest will say
+            // that all epochs so far are sealed.
+            let _commits_rest = shared.commit.lock();
+            shared.remove(&inner);
+        }
+        if let Err(error) = shared.write_manifest_locked(&mut manifest, false) {
+            shared.insert(&inner);
+            return Err(error);
+        }
+        for partition in &inner.partitions {
+            // What remains of the directory is removed by the next start at the latest.
+            let disk = &shared.env.disk;
+            for segment in &partition.state.read().segments {
+                let _ = disk.remove(&segment.path);
+            }
+            let _ = disk.remove_dir(&partition.dir);
+        }
+        Ok(())
+    }
+
+    /// Changes retention, clean-up or segment size of a topic, durably. Name, kind and partitions are fixed.
+    pub fn alter_topic(&self, id: TopicId, config: TopicConfig) -> Result<(), LogError> {
+        check_config(&config)?;
+        let shared = &self.shared;
+        let mut manifest = shared.manifest.lock();
+        let inner = shared.topic(id)?;
+        let before = inner.config.read().clone();
+        let fixed = |c: &TopicConfig| (c.name.clone(), c.kind, c.partitions);
+        if fixed(&before) != fixed(&config) {
+            return Err(LogError::InvalidConfig(
+                "name, kind and partitions of a topic cannot be changed".into(),
+            ));
+        }
+        let segment_bytes = config
+            .segment_bytes
+            .unwrap_or(shared.env.config.segment_bytes_max);
+        *inner.config.write() = config;
+        if let Err(error) = shared.write_manifest_locked(&mut manifest, false) {
+            *inner.config.write() = before;
+            return Err(error);
+        }
+        for partition in &inner.partitions {
+            partition.state.write().segment_bytes = segment_bytes;
+        }
+        Ok(())
+    }
+
+    /// A topic by its number.
+    pub fn topic(&self, id: TopicId) -> Result<Topic, LogError> {
+        self.shared.topic(id).map(|inner| Topic { inner })
+    }
+
+    /// A topic by its name.
+    pub fn topic_by_name(&self, name: &str) -> Option<Topic> {
+        let topics = self.shared.topics.read();
+        let id = topics.by_name.get(name)?;
+        topics.by_id.get(id).map(|inner| Topic {
+            inner: inner.clone(),
+        })
+    }
+
+    /// All topics, in the order they were made.
+    pub fn topics(&self) -> Vec<Topic> {
+        let topics = self.shared.topics.read();
+        topics
+            .by_id
+            .values()
+            .map(|inner| Topic {
+                inner: inner.clone(),
+            })
+            .collect()
+    }
+}
+
+fn check_config(config: &TopicConfig) -> Result<(), LogError> {
+    let problem = if config.name.is_empty() {
+        "a topic needs a name"
+    } else if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
+        "a topic has 1 to 10000 partitions"
+    } else if config.segment_bytes.is_some_and(|bytes| bytes < 1024) {
+        "a segment has at least 1024 bytes"
+    } else if matches!(config.cleanup, Cleanup::Compact { .. })
+        && (config.retention_ms.is_some() || config.retention_bytes.is_some())
+    {
+        "a compacted topic keeps the last row of each key, whatever its age"
+    } else {
+        return Ok(());
+    };
+    Err(LogError::InvalidConfig(problem.into()))
+}
+
+impl Shared {
+    fn insert(&self, topic: &Arc<TopicInner>) {
+        let mut topics = self.topics.write();
+        topics.by_name.insert(topic.name.clone(), topic.id);
+        topics.by_id.insert(topic.id, topic.clone());
+    }
+
+    fn remove(&self, topic: &TopicInner) {
+        let mut topics = self.topics.write();
+        topics.by_name.remove(&topic.name);
+        topics.by_id.remove(&topic.id);
+    }
+
+    /// Writes down what is durable now.
+    pub fn write_manifest(&self) -> Result<(), LogError> {
+        self.write_manifest_locked(&mut self.manifest.lock(), false)
+    }
+
+    /// At the end: everything is synced and nothing is left to check. The threads have ended.
+    pub fn write_clean_manifest(&self) -> Result<(), LogError> {
+        if let Err(error) = self.check_usable() {
+            return match error {
+                // A log that never left a full disk's read-only state has nothing to write down.
+                LogError::DiskFull => Ok(()),
+                error => Err(error),
+            };
+        }
+        let topics: Vec<_> = self.topics.read().by_id.values().cloned().collect();
+        let mut clean = true;
+        for topic in topics {
+            if topic.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync {
+                continue;
+            }
+            let frontier = *topic.frontier.borrow();
+            let mut synced = true;
+            for partition in &topic.partitions {
+                let mut writer = partition.writer.lock();
+                synced &= partition.check_writable().is_ok() && partition.sync(&mut writer).is_ok();
+            }
+            if synced {
+                *topic.synced_frontier.write() = frontier;
+            }
+            clean &= synced;
+        }
+        self.write_manifest_locked(&mut self.manifest.lock(), clean)
+    }
+
+    pub fn write_manifest_locked(
+        &self,
+        state: &mut ManifestState,
+        clean: bool,
+    ) -> Result<(), LogError> {
+        let mut manifest = self.snapshot(state);
+        manifest.clean = clean;
+        manifest.write(&*self.env.disk, &self.env.config.dir)?;
+        state.generation = manifest.generation;
+        for path in state.garbage.drain(..) {
+            // What cannot be removed now is removed by the next start.
+            let _ = self.env.disk.remove(&path);
+        }
+        Ok(())
+    }
+
+    /// What is durable, at one moment between two commits.
+    fn snapshot(&self, state: &ManifestState) -> Manifest {
+        let _commits_rest = self.commit.lock();
+        let durability = self.env.config.durability;
+        let topics: Vec<_> = self.topics.read().by_id.values().cloned().collect();
+        let topics = topics
+            .iter()
+            .map(|topic| {
+                let ingested = topic.kind == TopicKind::Ingested;
+                let partitions = topic
+                    .partitions
+                    .iter()
+                    .map(|partition| {
+                        let mut writer = partition.writer.lock();
+                        if ingested
+                            && durability == Durability::Os
+                            && partition.check_writable().is_ok()
+                        {
+                            // A failure poisons the partition, and its entry then ends at its last sync.
+                            let _ = partition.sync(&mut writer);
+                        }
+                        partition.entry(&writer, ingested && durability == Durability::Sync)
+                    })
+                    .collect();
+                TopicEntry {
+                    id: topic.id,
+                    config: topic.config.read().clone(),
+                    frontier: *topic.synced_frontier.read(),
+                    partitions,
+                }
+            })
+            .collect();
+        Manifest {
+            generation: state.generation + 1,
+            clean: false,
+            durability,
+            sealed: self.env.sealed.epoch(),
+            sealed_time: self.env.sealed.last_time(),
+            next_topic: state.next_topic,
+            topics,
+        }
+    }
+}

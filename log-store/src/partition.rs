@@ -1,0 +1,199 @@
+//! A partition: its segments, what of them is published, and how batches get into them.
+//!
+//! ```text
+//!  stage (write at the end) ──► sync ──► publish (index, tail, high watermark) ──► readers
+//!            │ failed                │ failed
+//!            ▼                       ▼
+//!        roll back                poisoned: read-only
+//! ```
+//!
+//! Invariants:
+//! - Only the holder of `writer` appends; only published bytes are read. The writer's lock is taken before the state's.
+//! - Segments are in order and without gaps; only the last one may be active.
+//! - Bytes behind the published ones were never acknowledged and are overwritten only after they were cut off.
+
+mod read;
+mod write;
+
+use std::{path::PathBuf, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    BodyCodec, Clock, Corruption, Disk, Epoch, LogConfig, LogError, Offset, PartitionId, TopicId,
+    TopicKind,
+    manifest::{PartitionEntry, SegmentEntry},
+    sealed::Sealed,
+    segment::{Segment, Summary},
+    tail::{Tail, TailBudget},
+};
+
+pub use read::Partition;
+pub(crate) use write::{Layout, Staged, Stamp};
+
+/// What all parts of an open log share.
+pub(crate) struct Env {
+    pub config: LogConfig,
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub codec: Arc<dyn BodyCodec>,
+    pub sealed: Sealed,
+    pub budget: TailBudget,
+}
+
+/// Whether a partition takes appends.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Health {
+    #[default]
+    Good,
+    /// A write or sync failed; what was published stays readable.
+    Poisoned(String),
+    /// Recovery found damage; what lies before it stays readable.
+    Damaged(Arc<Corruption>),
+}
+
+pub(crate) struct PartitionInner {
+    pub topic: TopicId,
+    pub id: PartitionId,
+    pub kind: TopicKind,
+    pub dir: PathBuf,
+    pub env: Arc<Env>,
+    pub state: RwLock<PartitionState>,
+    pub writer: Mutex<Writer>,
+}
+
+pub(crate) struct PartitionState {
+    pub segments: Vec<Arc<Segment>>,
+    pub start: Offset,
+    /// The high watermark: the first offset not published.
+    pub end: Offset,
+    pub last_epoch: Epoch,
+    pub tail: Tail,
+    pub health: Health,
+    pub segment_bytes: u64,
+    /// What the manifest goes on saying about a partition that recovery must not touch.
+    pub frozen: Option<PartitionEntry>,
+}
+
+/// Where the next batch goes.
+#[derive(Default)]
+pub(crate) struct Writer {
+    /// The last segment, once something was appended to it.
+    pub active: Option<Arc<Segment>>,
+    pub position: u64,
+    pub next: Offset,
+    /// The active segment as of its last sync; what lies behind may be lost.
+    pub synced: Option<Summary>,
+    /// A new file's name, and the directory's own, are not durable yet.
+    pub names_unsynced: bool,
+    pub dir_made: bool,
+}
+
+impl PartitionInner {
+    /// A partition that never held anything.
+    pub fn new(
+        env: &Arc<Env>,
+        topic: TopicId,
+        id: PartitionId,
+        kind: TopicKind,
+        segment_bytes: u64,
+    ) -> Arc<Self> {
+        Arc::new(PartitionInner {
+            topic,
+            id,
+            kind,
+            dir: env.config.dir.join(dir_name(topic, id)),
+            env: env.clone(),
+            state: RwLock::new(PartitionState {
+                segments: Vec::new(),
+                start: Offset::ZERO,
+                end: Offset::ZERO,
+                last_epoch: Epoch::ZERO,
+                tail: Tail::default(),
+                health: Health::Good,
+                segment_bytes,
+                frozen: None,
+            }),
+            writer: Mutex::default(),
+        })
+    }
+
+    /// Fails if the partition takes no appends.
+    pub fn check_writable(&self) -> Result<(), LogError> {
+        match &self.state.read().health {
+            Health::Good => Ok(()),
+            Health::Poisoned(reason) => Err(LogError::Poisoned {
+                topic: self.topic,
+                partition: self.id,
+                reason: reason.clone(),
+            }),
+            Health::Damaged(corruption) => Err(LogError::Corruption(corruption.clone())),
+        }
+    }
+
+    /// Makes the partition read-only. Says so once, where it happens.
+    pub fn poison(&self, error: &LogError) {
+        tracing::error!(
+            topic = self.topic.0,
+            partition = self.id.0,
+            %error,
+            "partition is read-only after a failed write"
+        );
+        self.state.write().health = Health::Poisoned(error.to_string());
+    }
+
+    /// The partition's entry in the manifest: what of it is durable. Call with its writer (or all commits) at rest.
+    pub fn entry(&self, writer: &Writer, published_is_durable: bool) -> PartitionEntry {
+        let state = self.state.read();
+        if let Some(frozen) = &state.frozen {
+            return frozen.clone();
+        }
+        let mut segments: Vec<SegmentEntry> = state
+            .segments
+            .iter()
+            .map(|segment| segment.entry())
+            .collect();
+        let mut last_epoch = state.last_epoch;
+        let mut end = state.end;
+        if !published_is_durable
+            && let Some(active) = &writer.active
+            && let Some(last) = segments.last_mut()
+            && last.base == active.id.base
+        {
+            let synced = writer
+                .synced
+                .clone()
+                .unwrap_or_else(|| Summary::empty(active.id.base));
+            end = synced.end;
+            *last = SegmentEntry::new(active.id.base, active.id.generation, &synced);
+            last_epoch = segments
+                .iter()
+                .rev()
+                .map(|segment| segment.epochs.1)
+                .find(|epoch| *epoch != Epoch::ZERO)
+                .unwrap_or_default();
+        }
+        PartitionEntry {
+            start: state.start,
+            end,
+            last_epoch,
+            segments,
+            cut: matches!(state.health, Health::Poisoned(_)),
+            damage: None,
+        }
+    }
+}
+
+/// The name of a partition's directory.
+pub(crate) fn dir_name(topic: TopicId, partition: PartitionId) -> String {
+    format!("{}-{}", topic.0, partition.0)
+}
+
+/// The opposite of [`dir_name`].
+pub(crate) fn parse_dir_name(name: &str) -> Option<(TopicId, PartitionId)> {
+    let (topic, partition) = name.split_once('-')?;
+    Some((
+        TopicId(topic.parse().ok()?),
+        PartitionId(partition.parse().ok()?),
+    ))
+}

@@ -1,0 +1,575 @@
+//! A segment: one file of consecutive batches of a partition.
+//!
+//! ```text
+//! file    = header[64] · batch*                                             named  <base offset>.<generation>.seg
+//! header  = "MPLOGSEG" · version:u32 · crc:u32 · topic:u32 · partition:u32 · base_offset:u64 · generation:u32 · zeros
+//! ```
+//!
+//! Segments are append-only and closed for good when the next one begins. Rewriting one (merging, compaction, recovery)
+//! makes a new file with a higher generation; the manifest says which files count.
+//!
+//! `len` is the *published* length: readers look no further, whatever the file holds behind it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    Corruption, Disk, DiskFile, Epoch, LogError, Offset, OpenMode, PartitionId, StoredBatch,
+    TopicId,
+    batch::{BatchHeader, Parsed, decode_batch, parse},
+    index::Index,
+    manifest::SegmentEntry,
+};
+
+pub(crate) const SEGMENT_HEADER_LEN: u64 = 64;
+const MAGIC: &[u8; 8] = b"MPLOGSEG";
+const VERSION: u32 = 1;
+
+/// The name of a segment file.
+pub(crate) fn file_name(base: Offset, generation: u32) -> String {
+    format!("{:020}.{generation}.seg", base.0)
+}
+
+/// The opposite of [`file_name`].
+pub(crate) fn parse_file_name(name: &str) -> Option<(Offset, u32)> {
+    let (base, generation) = name.strip_suffix(".seg")?.split_once('.')?;
+    Some((Offset(base.parse().ok()?), generation.parse().ok()?))
+}
+
+/// Whose segment a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentId {
+    pub topic: TopicId,
+    pub partition: PartitionId,
+    pub base: Offset,
+    pub generation: u32,
+}
+
+impl SegmentId {
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN as usize] {
+        let mut bytes = [0u8; SEGMENT_HEADER_LEN as usize];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.topic.0.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.partition.0.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.base.0.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.generation.to_le_bytes());
+        let crc = Self::crc(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn crc(bytes: &[u8; SEGMENT_HEADER_LEN as usize]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
+    }
+
+    /// Checks the header of a segment file against what the file should be.
+    pub fn check(&self, bytes: &[u8], file: &Path) -> Result<(), LogError> {
+        let damaged = |reason: &str| {
+            Err(LogError::from(Corruption {
+                file: file.to_owned(),
+                position: 0,
+                offset: self.base,
+                epoch: Epoch::ZERO,
+                reason: reason.into(),
+            }))
+        };
+        let Some(header) = bytes.first_chunk::<{ SEGMENT_HEADER_LEN as usize }>() else {
+            return damaged("the segment header is cut off");
+        };
+        let word = |at: usize| {
+            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        if &header[..8] != MAGIC || word(12) != Self::crc(header) {
+            return damaged("the segment header does not match its checksum");
+        }
+        if word(8) != VERSION {
+            return Err(LogError::FormatVersion {
+                file: file.to_owned(),
+                found: word(8),
+                known: VERSION,
+            });
+        }
+        if *header != self.encode() {
+            return damaged("the segment header names another segment");
+        }
+        Ok(())
+    }
+}
+
+/// Finds a batch after damage: the next multiple of eight at which a valid header stands.
+pub(crate) fn next_header(bytes: &[u8], from: usize) -> Option<(usize, BatchHeader)> {
+    let mut at = from.next_multiple_of(8);
+    while at < bytes.len() {
+        if let Some(head) = bytes[at..].first_chunk()
+            && let Ok(header) = BatchHeader::decode(head)
+        {
+            return Some((at, header));
+        }
+        at += 8;
+    }
+    None
+}
+
+/// Reads every batch of a segment's bytes (after its header) and reports the first thing that is wrong: for tools and
+/// fuzzing. Never panics, whatever the bytes.
+pub fn scan_batches(bytes: &Bytes) -> (Vec<StoredBatch>, Option<String>) {
+    let mut batches = Vec::new();
+    let mut at = 0;
+    loop {
+        match parse(bytes, at, true) {
+            Parsed::Batch(header) => {
+                let end = at + header.length() as usize;
+                // A compressed body is allocated by its announced length; the log limits it when appending, we do here.
+                if header.plain_len as usize > (64 << 20) {
+                    return (batches, Some("the body is too large".into()));
+                }
+                match decode_batch(&header, &bytes.slice(at..end)) {
+                    Ok(batch) => batches.push(batch),
+                    Err(reason) => return (batches, Some(reason)),
+                }
+                at = end;
+            }
+            Parsed::End => return (batches, None),
+            Parsed::Fault(reason, header) => {
+                let next = next_header(bytes, at + 1);
+                let known = header.map(|h| h.base_offset.0);
+                let found = next.map(|(at, _)| at);
+                return (
+                    batches,
+                    Some(format!("{reason} (offset {known:?}, next batch {found:?})")),
+                );
+            }
+        }
+    }
+}
+
+/// What is known of a segment without reading it; mirrors its entry in the manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Summary {
+    /// Bytes published.
+    pub len: u64,
+    /// The first offset after the segment.
+    pub end: Offset,
+    pub first_epoch: Epoch,
+    pub last_epoch: Epoch,
+    pub first_time: i64,
+    pub last_time: i64,
+    pub rowtime_min: i64,
+    pub rowtime_max: i64,
+    /// Small batches were already merged.
+    pub merged: bool,
+    /// Compaction has seen these rows.
+    pub compacted: bool,
+}
+
+impl Summary {
+    pub fn empty(base: Offset) -> Self {
+        Summary {
+            len: SEGMENT_HEADER_LEN,
+            end: base,
+            first_epoch: Epoch::ZERO,
+            last_epoch: Epoch::ZERO,
+            first_time: 0,
+            last_time: 0,
+            rowtime_min: i64::MAX,
+            rowtime_max: i64::MIN,
+            merged: false,
+            compacted: false,
+        }
+    }
+
+    pub fn add(&mut self, position: u64, header: &BatchHeader) {
+        if self.len == SEGMENT_HEADER_LEN {
+            self.first_epoch = header.epoch;
+            self.first_time = header.epoch_time;
+        }
+        self.len = position + header.length();
+        self.end = header.end_offset();
+        self.last_epoch = header.epoch;
+        self.last_time = header.epoch_time;
+        self.rowtime_min = self.rowtime_min.min(header.rowtime_min);
+        self.rowtime_max = self.rowtime_max.max(header.rowtime_max);
+    }
+}
+
+pub(crate) struct Segment {
+    pub id: SegmentId,
+    pub path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Opened when first needed, and again for writing if that is asked for later.
+    file: Mutex<Option<(OpenMode, Arc<dyn DiskFile>)>>,
+    summary: RwLock<Summary>,
+    /// Built when first needed; then kept up.
+    index: RwLock<Option<Index>>,
+}
+
+impl Segment {
+    pub fn path_of(dir: &Path, base: Offset, generation: u32) -> PathBuf {
+        dir.join(file_name(base, generation))
+    }
+
+    /// Makes a new file with its header; neither is durable yet.
+    pub fn create(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        id: SegmentId,
+    ) -> Result<Arc<Segment>, LogError> {
+        let path = Self::path_of(dir, id.base, id.generation);
+        let file = disk
+            .open(&path, OpenMode::Create)
+            .map_err(|e| LogError::io("create", &path, e))?;
+        if let Err(error) = file.write_at(0, &[&id.encode()]) {
+            let _ = disk.remove(&path);
+            return Err(LogError::io("write", &path, error));
+        }
+        Ok(Arc::new(Segment {
+            id,
+            path,
+            disk: disk.clone(),
+            file: Mutex::new(Some((OpenMode::Write, file))),
+            summary: RwLock::new(Summary::empty(id.base)),
+            index: RwLock::new(Some(Index::default())),
+        }))
+    }
+
+    /// A segment that the manifest lists; nothing is read yet.
+    pub fn from_entry(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        topic: TopicId,
+        partition: PartitionId,
+        entry: &SegmentEntry,
+    ) -> Arc<Segment> {
+        Arc::new(Segment {
+            id: SegmentId {
+                topic,
+                partition,
+                base: entry.base,
+                generation: entry.generation,
+            },
+            path: Self::path_of(dir, entry.base, entry.generation),
+            disk: disk.clone(),
+            file: Mutex::new(None),
+            summary: RwLock::new(entry.summary()),
+            index: RwLock::new(None),
+        })
+    }
+
+    pub fn entry(&self) -> SegmentEntry {
+        SegmentEntry::new(self.id.base, self.id.generation, &self.summary.read())
+    }
+
+    pub fn summary(&self) -> Summary {
+        self.summary.read().clone()
+    }
+
+    pub fn end(&self) -> Offset {
+        self.summary.read().end
+    }
+
+    pub fn len(&self) -> u64 {
+        self.summary.read().len
+    }
+
+    pub fn update_summary(&self, change: impl FnOnce(&mut Summary)) {
+        change(&mut self.summary.write());
+    }
+
+    /// The file, opened for reading if it was not open yet (the header is then verified).
+    pub fn file(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.open_as(OpenMode::Read)
+    }
+
+    /// The file, opened for writing: for the active segment only.
+    pub fn file_for_append(&self) -> Result<Arc<dyn DiskFile>, LogError> {
+        self.open_as(OpenMode::Write)
+    }
+
+    fn open_as(&self, mode: OpenMode) -> Result<Arc<dyn DiskFile>, LogError> {
+        let mut slot = self.file.lock();
+        if let Some((opened, file)) = &*slot
+            && (*opened == OpenMode::Write || mode == OpenMode::Read)
+        {
+            return Ok(file.clone());
+        }
+        let file = self
+            .disk
+            .open(&self.path, mode)
+            .map_err(|e| LogError::io("open", &self.path, e))?;
+        let len = file
+            .len()
+            .map_err(|e| LogError::io("read", &self.path, e))?;
+        let head = file
+            .read(0, len.min(SEGMENT_HEADER_LEN) as usize)
+            .map_err(|e| LogError::io("read", &self.path, e))?;
+        self.id.check(&head, &self.path)?;
+        *slot = Some((mode, file.clone()));
+        Ok(file)
+    }
+
+    /// Makes batches visible to readers that start from here.
+    pub fn publish(&self, batches: &[(u64, BatchHeader)]) {
+        let mut index = self.index.write();
+        let mut summary = self.summary.write();
+        for (position, header) in batches {
+            if let Some(index) = &mut *index {
+                index.push(*position, header);
+            }
+            summary.add(*position, header);
+        }
+    }
+
+    fn corruption(&self, position: u64, offset: Offset, epoch: Epoch, reason: &str) -> LogError {
+        LogError::from(Corruption {
+            file: self.path.clone(),
+            position,
+            offset,
+            epoch,
+            reason: reason.into(),
+        })
+    }
+
+    /// The published bytes from `position` on.
+    fn window(&self, position: u64) -> Result<Bytes, LogError> {
+        let file = self.file()?;
+        let len = self.len();
+        file.read(position, len.saturating_sub(position) as usize)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => self.corruption(
+                    position,
+                    self.id.base,
+                    Epoch::ZERO,
+                    "the file is shorter than recorded",
+                ),
+                _ => LogError::io("read", &self.path, error),
+            })
+    }
+
+    /// Looks a position up in the index, building it if need be.
+    fn seek(&self, find: impl Fn(&Index) -> Option<u64>) -> Result<Option<u64>, LogError> {
+        if let Some(index) = &*self.index.read() {
+            return Ok(find(index));
+        }
+        // Publishing waits while the index is built, so none of its batches is missed or taken twice.
+        let mut slot = self.index.write();
+        if let Some(index) = &*slot {
+            return Ok(find(index));
+        }
+        let mut index = Index::default();
+        let window = self.window(SEGMENT_HEADER_LEN)?;
+        let mut headers = Headers::new(self, SEGMENT_HEADER_LEN, window);
+        while let Some(next) = headers.next() {
+            // Damage is reported to the reader who comes to it; what lies before stays readable.
+            let Ok((position, header)) = next else { break };
+            index.push(position, &header);
+        }
+        let found = find(&index);
+        *slot = Some(index);
+        Ok(found)
+    }
+
+    /// All headers from a position on, for scans that need no bodies.
+    pub fn headers_from(&self, position: u64) -> Result<Headers<'_>, LogError> {
+        Ok(Headers::new(self, position, self.window(position)?))
+    }
+
+    /// Batches that hold rows at or after `from` with epochs up to `up_to`, until `bytes_max` is reached.
+    ///
+    /// Returns whether the segment was exhausted (rather than a bound reached).
+    pub fn read(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        up_to: Epoch,
+        out: &mut Vec<StoredBatch>,
+        bytes: &mut usize,
+    ) -> Result<bool, LogError> {
+        let Some(start) = self.seek(|index| index.by_offset(from))? else {
+            return Ok(true);
+        };
+        let mut headers = self.headers_from(start)?;
+        while let Some(next) = headers.next() {
+            let (position, header) = match next {
+                Ok(found) => found,
+                // What was read before the damage is handed out first.
+                Err(_) if !out.is_empty() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if header.end_offset() <= from {
+                continue;
+            }
+            let batch = match headers.batch(position, &header) {
+                Ok(batch) => batch,
+                Err(_) if !out.is_empty() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if !push_visible(batch, from, up_to, out, bytes) {
+                return Ok(false);
+            }
+            if *bytes >= bytes_max {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first offset in this segment whose epoch is later; `None` if all are earlier.
+    pub fn offset_after_epoch(&self, epoch: Epoch) -> Result<Option<Offset>, LogError> {
+        let Some(start) = self.seek(|index| index.after_epoch(epoch))? else {
+            return Ok(None);
+        };
+        let mut headers = self.headers_from(start)?;
+        while let Some(next) = headers.next() {
+            let (position, header) = next?;
+            if header.epoch > epoch {
+                if header.flags & crate::batch::FLAG_RUNS == 0 {
+                    return Ok(Some(header.base_offset));
+                }
+                let batch = headers.batch(position, &header)?;
+                let row = batch
+                    .extension
+                    .as_ref()
+                    .map_or(0, |extension| extension.rows_up_to(epoch));
+                // The runs that follow may have lost their rows to compaction: then there is none in this batch.
+                if row < batch.rows {
+                    return Ok(Some(batch.offset_of(row)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The base offset of the first batch that reaches a rowtime; `None` if none does.
+    pub fn offset_of_rowtime(&self, rowtime: i64) -> Result<Option<Offset>, LogError> {
+        let Some(start) = self.seek(|index| index.by_rowtime(rowtime))? else {
+            return Ok(None);
+        };
+        let mut headers = self.headers_from(start)?;
+        while let Some(next) = headers.next() {
+            let (_, header) = next?;
+            if header.rowtime_max >= rowtime {
+                return Ok(Some(header.base_offset));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The distinct epochs after `epoch`, with their times.
+    pub fn epochs_after(&self, epoch: Epoch, out: &mut Vec<(Epoch, i64)>) -> Result<(), LogError> {
+        let Some(start) = self.seek(|index| index.after_epoch(epoch))? else {
+            return Ok(());
+        };
+        let mut headers = self.headers_from(start)?;
+        while let Some(next) = headers.next() {
+            let (position, header) = next?;
+            if header.epoch <= epoch {
+                continue;
+            }
+            let mut add = |found: Epoch, time: i64| {
+                if found > epoch && out.last().is_none_or(|(last, _)| *last < found) {
+                    out.push((found, time));
+                }
+            };
+            if header.flags & crate::batch::FLAG_RUNS == 0 {
+                add(header.epoch, header.epoch_time);
+            } else {
+                for run in headers.batch(position, &header)?.epochs() {
+                    add(run.epoch, run.time);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a batch cut to what was asked for; false when it lies behind the epoch bound.
+pub(crate) fn push_visible(
+    mut batch: StoredBatch,
+    from: Offset,
+    up_to: Epoch,
+    out: &mut Vec<StoredBatch>,
+    bytes: &mut usize,
+) -> bool {
+    let beyond = batch.epoch > up_to;
+    batch.restrict(from, up_to);
+    if !batch.visible.is_empty() {
+        *bytes += batch.body.len();
+        out.push(batch);
+    }
+    !beyond
+}
+
+/// Walks over the headers of a segment's published bytes.
+pub(crate) struct Headers<'a> {
+    segment: &'a Segment,
+    /// The file position at which `window` begins.
+    start: u64,
+    window: Bytes,
+    at: usize,
+    next_offset: Option<Offset>,
+    last_epoch: Epoch,
+}
+
+impl<'a> Headers<'a> {
+    fn new(segment: &'a Segment, start: u64, window: Bytes) -> Self {
+        Headers {
+            segment,
+            start,
+            window,
+            at: 0,
+            next_offset: None,
+            last_epoch: Epoch::ZERO,
+        }
+    }
+
+    /// The next header and its position. Published bytes hold nothing but batches, so anything else is damage.
+    pub fn next(&mut self) -> Option<Result<(u64, BatchHeader), LogError>> {
+        if self.at >= self.window.len() {
+            return None;
+        }
+        let position = self.start + self.at as u64;
+        let reason = match parse(&self.window, self.at, false) {
+            Parsed::Batch(header) => {
+                let expected = self.next_offset.unwrap_or(header.base_offset);
+                if header.base_offset >= expected && header.epoch >= self.last_epoch {
+                    self.at += header.length() as usize;
+                    self.next_offset = Some(header.end_offset());
+                    self.last_epoch = header.epoch;
+                    return Some(Ok((position, header)));
+                }
+                "the batch is out of order"
+            }
+            Parsed::End => "there are only zeros",
+            Parsed::Fault(reason, _) => reason,
+        };
+        self.at = self.window.len();
+        Some(Err(self.segment.corruption(
+            position,
+            self.next_offset.unwrap_or(self.segment.id.base),
+            self.last_epoch,
+            reason,
+        )))
+    }
+
+    /// The batch of a header that [`Headers::next`] gave, verified.
+    pub fn batch(&self, position: u64, header: &BatchHeader) -> Result<StoredBatch, LogError> {
+        let at = (position - self.start) as usize;
+        let damaged = |reason: &str| {
+            self.segment
+                .corruption(position, header.base_offset, header.epoch, reason)
+        };
+        match parse(&self.window, at, true) {
+            Parsed::Batch(_) => {}
+            Parsed::Fault(reason, _) => return Err(damaged(reason)),
+            Parsed::End => return Err(damaged("there are only zeros")),
+        }
+        let bytes = self.window.slice(at..at + header.length() as usize);
+        decode_batch(header, &bytes).map_err(|reason| damaged(&reason))
+    }
+}
