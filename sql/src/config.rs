@@ -34,6 +34,8 @@ impl Dialect {
 pub struct Limits {
     /// Longest text, in bytes.
     pub text_bytes_max: usize,
+    /// Most words, literals and symbols in one text; what a token costs in memory is some 100 bytes.
+    pub tokens_max: usize,
     /// How deeply parentheses, CASE and subqueries may nest.
     pub nesting_max: usize,
     /// Longest path through an expression's tree; a flat chain of n operators is a tree n deep.
@@ -44,14 +46,20 @@ pub struct Limits {
     pub columns_max: usize,
 }
 
+impl Limits {
+    /// The limits of a server that faces strangers.
+    pub const DEFAULT: Limits = Limits {
+        text_bytes_max: 16 << 20,
+        tokens_max: 4_000_000,
+        nesting_max: 128,
+        depth_max: 2_000,
+        list_max: 1_000_000,
+        columns_max: 1_600,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            text_bytes_max: 16 << 20,
-            nesting_max: 128,
-            depth_max: 2_000,
-            list_max: 1_000_000,
-            columns_max: 1_600,
-        }
+        Limits::DEFAULT
     }
 }

@@ -4,8 +4,8 @@
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options(pub Vec<WithOption>);
 
-/// One `name = value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One `name = value`. Where it stood does not count when two are compared.
+#[derive(Debug, Clone, Eq)]
 pub struct WithOption {
     /// In lower case, whatever the dialect and however it was quoted.
     pub name: String,
@@ -13,6 +13,12 @@ pub struct WithOption {
     pub value: OptionValue,
     /// Character position of the name in the text, from 1; 0 if it was not read from a text.
     pub position: usize,
+}
+
+impl PartialEq for WithOption {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value == other.value
+    }
 }
 
 /// A value as it was written.
