@@ -10,6 +10,7 @@
 pub mod change_batch;
 mod engine;
 pub mod error;
+pub mod formats;
 pub mod operator;
 pub mod response;
 pub mod session;

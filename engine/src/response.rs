@@ -37,8 +37,12 @@ pub struct CopyOut {
 }
 
 /// A piece of `COPY … TO STDOUT`.
+#[derive(Debug)]
 pub struct CopyData {
     pub bytes: bytes::Bytes,
+    /// Where each message ends: clients rely on a row a message. A header line has one of its own.
+    pub ends: Vec<u32>,
+    /// How many rows there are, the header not counted.
     pub rows: u64,
 }
 

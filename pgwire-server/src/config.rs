@@ -1,0 +1,39 @@
+//! What can be set.
+
+use std::time::Duration;
+
+/// Limits of the server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Sessions at one time.
+    pub max_connections: usize,
+    /// Of these, so many are kept for the users `millpond` and `postgres`.
+    pub reserved_connections: usize,
+    /// How long a client may take to log in.
+    pub startup_timeout: Duration,
+    /// How long a client may leave unread what it was sent.
+    pub write_timeout: Duration,
+    /// How long shutting down waits for sessions to end.
+    pub shutdown_timeout: Duration,
+    /// The longest message.
+    pub message_bytes_max: usize,
+    /// Prepared statements of one session.
+    pub prepared_statements_max: usize,
+    /// Portals of one session.
+    pub portals_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 200,
+            reserved_connections: 3,
+            startup_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(5),
+            message_bytes_max: 64 << 20,
+            prepared_statements_max: 10_000,
+            portals_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The two directions of a connection, each with its buffer.
+//!
+//! All waiting here can be given up at any time without losing a byte: what was read is in the buffer, and what was
+//! written is counted.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::wire::frontend::{self, ProtocolError, Startup};
+
+/// What a client may send ahead while a statement runs; beyond it we stop reading.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+/// The first message, at most.
+const STARTUP_BYTES_MAX: usize = 64 << 10;
+
+/// What comes in.
+pub struct Input {
+    read: OwnedReadHalf,
+    buffer: BytesMut,
+    message_bytes_max: usize,
+}
+
+/// Why no message came.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The client closed the connection.
+    Closed,
+    Protocol(ProtocolError),
+}
+
+impl From<ReadError> for crate::failure::Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Closed => Self::Disconnected,
+            ReadError::Protocol(error) => error.into(),
+        }
+    }
+}
+
+impl Input {
+    pub fn new(read: OwnedReadHalf, message_bytes_max: usize) -> Self {
+        Input {
+            read,
+            buffer: BytesMut::with_capacity(8192),
+            message_bytes_max,
+        }
+    }
+
+    /// The first message.
+    pub async fn startup(&mut self) -> Result<Startup, ReadError> {
+        loop {
+            let found = frontend::take_startup(&mut self.buffer, STARTUP_BYTES_MAX);
+            if let Some(startup) = found.map_err(ReadError::Protocol)? {
+                return Ok(startup);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Whether bytes have come that nobody has asked for yet.
+    pub fn has_bytes(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// The next message, if it has come already.
+    pub fn ready_frame(&mut self) -> Result<Option<(u8, Bytes)>, ReadError> {
+        frontend::take_frame(&mut self.buffer, self.message_bytes_max).map_err(ReadError::Protocol)
+    }
+
+    /// The next message.
+    pub async fn frame(&mut self) -> Result<(u8, Bytes), ReadError> {
+        loop {
+            if let Some(frame) = self.ready_frame()? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Waits until the client is gone, taking in what it sends ahead.
+    pub async fn closed(&mut self) {
+        loop {
+            if self.buffer.len() >= READ_AHEAD_BYTES {
+                // It still has much to say. Should it go now, writing to it will tell.
+                return std::future::pending().await;
+            }
+            if self.fill().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), ReadError> {
+        self.buffer.reserve(8192);
+        match self.read.read_buf(&mut self.buffer).await {
+            Ok(0) | Err(_) => Err(ReadError::Closed),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// What goes out.
+pub struct Output {
+    write: OwnedWriteHalf,
+    /// Whole messages, except that the first `sent` bytes are gone already.
+    pub buffer: Vec<u8>,
+    sent: usize,
+    timeout: Duration,
+}
+
+impl Output {
+    pub fn new(write: OwnedWriteHalf, timeout: Duration) -> Self {
+        Output {
+            write,
+            buffer: Vec::with_capacity(8192),
+            sent: 0,
+            timeout,
+        }
+    }
+
+    /// Sends everything. Fails when the client takes nothing for too long.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while self.sent < self.buffer.len() {
+            let written =
+                tokio::time::timeout(self.timeout, self.write.write(&self.buffer[self.sent..]))
+                    .await
+                    .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.sent += written;
+        }
+        self.sent = 0;
+        self.buffer.clear();
+        // One large row must not keep its memory for the rest of the session.
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer = Vec::with_capacity(64 << 10);
+        }
+        Ok(())
+    }
+
+    /// Sends a single byte, outside of any message.
+    pub async fn send_byte(&mut self, byte: u8) -> io::Result<()> {
+        self.buffer.push(byte);
+        self.flush().await
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.sent
+    }
+
+    pub async fn shutdown(&mut self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.write.shutdown()).await;
+    }
+}

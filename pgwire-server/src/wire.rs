@@ -1,0 +1,4 @@
+//! The messages of protocol 3, as bytes.
+
+pub mod backend;
+pub mod frontend;
