@@ -3,12 +3,29 @@
 //! A [`ScalarExpr`] is DataFusion's bound expression without its pointers: columns are positions
 //! in the input, functions are names, literals are text with a type. It is what a catalog record
 //! stores, so that a plan made by one version can be run by the next.
+//!
+//! ```text
+//!  logical Expr ──from_logical──► ScalarExpr ──to_physical──► PhysicalExpr, evaluated on batches
+//!                                   │    ▲
+//!                                   ▼    │ serde: a flat list, whatever the depth
+//! ```
+
+mod display;
+mod flat;
+mod literal;
+mod logical;
+mod physical;
 
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
+pub use physical::PhysicalAggregate;
+
 /// A bound, coerced scalar expression over the columns of one input.
+///
+/// Its `Display` shows columns as `#0`; [`ScalarExpr::sql`] shows their names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "flat::Flat", into = "flat::Flat")]
 pub enum ScalarExpr {
     /// The input's column at this position.
     Column(usize),
@@ -61,7 +78,8 @@ pub enum ScalarExpr {
         /// `TRY_CAST`: NULL instead of an error.
         lenient: bool,
     },
-    /// A scalar function of the registry, by its canonical name.
+    /// A scalar function of the registry, by its canonical name. Checked integer arithmetic is
+    /// among them (`_add`, …) and is shown as its operator.
     Function {
         name: String,
         args: Vec<ScalarExpr>,
@@ -72,6 +90,6 @@ pub enum ScalarExpr {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Literal {
     pub data_type: DataType,
-    /// Arrow's text form of the value; for nested types hexadecimal Arrow IPC of one row.
+    /// Text for Booleans, numbers and strings; for other types hexadecimal Arrow IPC of one row.
     pub value: Option<String>,
 }

@@ -7,7 +7,7 @@
 use arrow_schema::{DataType, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::scalar_expr::ScalarExpr;
+use crate::scalar_expr::{Literal, ScalarExpr};
 
 /// A continuous query's operators in topological order, the root last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub enum StateBound {
 pub enum Operator {
     /// Changes of a stream or a table. A table's are retractions and insertions of whole rows.
     Source(Source),
+    /// Rows that are there from the beginning and never change: `VALUES`, `SELECT` without `FROM`,
+    /// or none at all. They are emitted once, in the query's first step.
+    Constant { rows: Vec<Vec<Literal>> },
     /// Keeps the rows for which the predicate is true.
     Filter { predicate: ScalarExpr },
     /// Computes one column for each expression.
