@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinOperator, LimitClause,
-    Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, Visit, Visitor,
+    BinaryOperator, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, JoinOperator, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    TableFactor, Visit, Visitor,
 };
 
 use crate::{
@@ -236,6 +237,34 @@ impl Visitor for Audit<'_> {
                 if function.uses_odbc_syntax || function.parameters != FunctionArguments::None =>
             {
                 refuse("this form of a function call")
+            }
+            Expr::Wildcard(star) | Expr::QualifiedWildcard(_, star) => {
+                let message = "* can only stand for columns as a whole item or argument";
+                let mut error = ParseError::new(ParseErrorKind::Syntax, message);
+                error.position = position(star.0.span);
+                ControlFlow::Break(error)
+            }
+            Expr::Extract {
+                field: DateTimeField::Custom(field),
+                ..
+            } if !field.value.starts_with(|c: char| c.is_ascii_alphabetic())
+                || !field
+                    .value
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                let message = format!("unit \"{}\" not recognized", field.value);
+                let mut error = ParseError::new(ParseErrorKind::InvalidValue, message);
+                error.position = position(field.span);
+                ControlFlow::Break(error)
+            }
+            Expr::BinaryOp {
+                op: BinaryOperator::PGCustomBinaryOperator(parts),
+                ..
+            } if !matches!(parts.as_slice(), [_] | [_, _])
+                || (parts.len() == 2 && parts[0] != "pg_catalog") =>
+            {
+                refuse("OPERATOR of a schema other than pg_catalog")
             }
             Expr::OuterJoin(_) => refuse("(+)"),
             Expr::MatchAgainst { .. } => refuse("MATCH … AGAINST"),

@@ -2,7 +2,7 @@
 //!
 //! - `x => e` and `(x, y) => e` are lambdas.
 //! - `a->b` takes a field of a struct and becomes `a['b']`, which DataFusion plans as field access; before a string, a
-//!   number or a parameter `->` stays PostgreSQL's JSON operator.
+//!   number or a parameter `->` stays PostgreSQL's JSON operator. `a->b->*` becomes `a.b.*`.
 //! - `k := v` binds weakest of all and is a [`BinaryOperator::Assignment`].
 //! - Types, in casts and before literals, are read by our own type parser.
 //! - Reserved words do not begin an expression; [`crate::guard`] rests on that.
@@ -14,8 +14,9 @@ use std::cell::{Cell, RefCell};
 
 use sqlparser::{
     ast::{
-        AccessExpr, BinaryOperator, CastKind, Expr, LambdaFunction, LambdaFunctionParameter,
+        AccessExpr, BinaryOperator, CastKind, Expr, Ident, LambdaFunction, LambdaFunctionParameter,
         LambdaSyntax, ObjectName, OneOrManyWithParens, Subscript, TypedString, Value,
+        helpers::attached_token::AttachedToken,
     },
     dialect::{Dialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
@@ -93,7 +94,13 @@ impl MillpondDialect {
                     (None, keyword) => self.keyword(parser, keyword),
                 };
             }
-            _ => return Ok(None),
+            Token::Minus
+            | Token::Plus
+            | Token::Tilde
+            | Token::LBracket
+            | Token::SingleQuotedByteStringLiteral(_)
+            | Token::HexStringLiteral(_) => return Ok(None),
+            _ => return parser.expected_ref("an expression", first),
         }
         let TokenWithSpan { token, span } = parser.next_token();
         let value = match token {
@@ -262,6 +269,19 @@ impl MillpondDialect {
                     format: None,
                 }))
             }
+            Token::Arrow if peek(parser, 1).token == Token::Mul => {
+                parser.advance_token();
+                let star = parser.next_token();
+                match all_fields(left) {
+                    Some(path) => Ok(Some(Expr::QualifiedWildcard(path, AttachedToken(star)))),
+                    None => Err(self.fail(
+                        ParseError::unsupported(
+                            "->* of something other than a column or a field of one",
+                        )
+                        .at(star.span.start.column as usize),
+                    )),
+                }
+            }
             Token::Arrow if is_dereference(parser) => {
                 parser.advance_token();
                 let field = parser.parse_identifier()?;
@@ -310,6 +330,36 @@ fn access(left: &Expr, more: Vec<AccessExpr>) -> Expr {
             access_chain: more,
         },
     }
+}
+
+/// `s->a->*` as the path `s.a`, of which all fields are meant.
+fn all_fields(struct_: &Expr) -> Option<ObjectName> {
+    let (root, chain) = match struct_ {
+        Expr::CompoundFieldAccess { root, access_chain } => (&**root, access_chain.as_slice()),
+        root => (root, &[][..]),
+    };
+    let mut path = match root {
+        Expr::Identifier(ident) => vec![ident.clone()],
+        Expr::CompoundIdentifier(idents) => idents.clone(),
+        _ => return None,
+    };
+    for access in chain {
+        let AccessExpr::Subscript(Subscript::Index {
+            index: Expr::Value(value),
+        }) = access
+        else {
+            return None;
+        };
+        let Value::SingleQuotedString(field) = &value.value else {
+            return None;
+        };
+        path.push(Ident {
+            value: field.clone(),
+            quote_style: Some('"'),
+            span: value.span,
+        });
+    }
+    Some(ObjectName::from(path))
 }
 
 /// Whether the `->` that comes next takes a field.
@@ -456,7 +506,9 @@ impl Dialect for MillpondDialect {
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         Some(match &parser.peek_token_ref().token {
-            Token::Arrow if is_dereference(parser) => Ok(DEREFERENCE_PRECEDENCE),
+            Token::Arrow if is_dereference(parser) || peek(parser, 1).token == Token::Mul => {
+                Ok(DEREFERENCE_PRECEDENCE)
+            }
             Token::Assignment => Ok(ASSIGNMENT_PRECEDENCE),
             _ => POSTGRES.get_next_precedence_default(parser),
         })

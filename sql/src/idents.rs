@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, FunctionArg, FunctionArguments, Ident, JoinConstraint,
-    JoinOperator, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableAlias, TableFactor, TableWithJoins, ValueWithSpan,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, WindowType,
+    BinaryOperator, DateTimeField, ExcludeSelectItem, Expr, FunctionArg, FunctionArguments, Ident,
+    JoinConstraint, JoinOperator, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, TableAlias, TableFactor, TableWithJoins,
+    ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowType,
 };
 
 /// What a name names.
@@ -286,12 +286,31 @@ impl Rewrite for Normalize {
                 .iter_mut()
                 .for_each(|part| part.make_ascii_lowercase());
         }
+        if let Expr::Extract {
+            field: DateTimeField::Custom(field),
+            ..
+        } = expr
+        {
+            field.value.make_ascii_lowercase();
+        }
+        // USER is a plain name in ksqlDB; its synonym means the same in both dialects.
+        if let Expr::Function(function) = expr
+            && function.args == FunctionArguments::None
+            && let [ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice()
+            && ident.quote_style.is_none()
+            && ident.value.eq_ignore_ascii_case("user")
+        {
+            ident.value = "current_user".to_owned();
+        }
     }
 }
 
-/// A function's name, as in the tree: quoted only if it was.
+/// A function's name, as in the tree: quoted only if it was, or cannot do without in one of the dialects.
 pub(crate) fn normalize_function(ident: &mut Ident) {
     if ident.quote_style.is_none() {
         ident.value.make_ascii_lowercase();
+        if ident.value.starts_with(|c: char| c.is_ascii_digit()) || ident.value.contains('@') {
+            ident.quote_style = Some('"');
+        }
     }
 }

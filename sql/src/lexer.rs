@@ -227,12 +227,13 @@ impl<'a> Lexer<'a> {
             }
             [b'b' | b'B', b'\'', ..] => {
                 self.advance(2);
-                self.raw_string(start)
+                self.digit_string(start, 2, "binary")
                     .map(Token::SingleQuotedByteStringLiteral)
             }
             [b'x' | b'X', b'\'', ..] => {
                 self.advance(2);
-                self.raw_string(start).map(Token::HexStringLiteral)
+                self.digit_string(start, 16, "hexadecimal")
+                    .map(Token::HexStringLiteral)
             }
             [b'u' | b'U', b'&', b'\'', ..] => {
                 self.advance(3);
@@ -257,7 +258,10 @@ impl<'a> Lexer<'a> {
             .find(|c| !is_word_part(c, dialect))
             .unwrap_or(rest.len());
         self.advance(length);
-        Token::make_word(&dialect.fold(&rest[..length]), None)
+        let word = dialect.fold(&rest[..length]);
+        // Reserved in PostgreSQL, a plain name in ksqlDB.
+        let is_name = dialect == Dialect::Ksqldb && word == "USER";
+        Token::make_word(&word, is_name.then_some('"'))
     }
 
     fn quoted_identifier(&mut self, start: usize, quote: char) -> Result<Token, LexError> {

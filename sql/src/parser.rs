@@ -150,13 +150,7 @@ impl<'a> StatementParser<'a> {
         dialect: &'a MillpondDialect,
         lexed: LexedStatement,
     ) -> Self {
-        let LexedStatement { mut tokens, bytes } = lexed;
-        // `s->*` is all fields of `s`, as is `s.*`.
-        for i in 1..tokens.len() {
-            if tokens[i].token == Token::Mul && tokens[i - 1].token == Token::Arrow {
-                tokens[i - 1].token = Token::Period;
-            }
-        }
+        let LexedStatement { tokens, bytes } = lexed;
         let parser = new_parser(dialect, options).with_tokens_with_locations(tokens);
         StatementParser {
             source,

@@ -178,11 +178,11 @@ where
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut body = spelled(&*self.body);
-        if self.window.is_some() || !self.withins.is_empty() || !self.partition_by.is_empty() {
-            if let SetExpr::Select(select) = &*body.body {
-                let text = self.select(select);
-                *body.body = SetExpr::Select(Box::new(only_item(text)));
-            }
+        let streaming =
+            self.window.is_some() || !self.withins.is_empty() || !self.partition_by.is_empty();
+        if streaming && let SetExpr::Select(select) = &*body.body {
+            let text = self.select(select);
+            *body.body = SetExpr::Select(Box::new(only_item(text)));
         }
         write!(f, "{body}")?;
         match self.emit {

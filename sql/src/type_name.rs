@@ -56,7 +56,8 @@ const NAMES: &[&str] = &[
 /// A type of ours, or a name that may mean something to the planner (`regclass`, `oid`).
 enum TypeName {
     Ours(DataType),
-    Other(ObjectName, usize),
+    /// With its position and the dimensions of the array of it.
+    Other(ObjectName, usize, usize),
 }
 
 /// Reads one type. `>>` is one token, so a `>` of it may be left over for the type around.
@@ -71,7 +72,7 @@ impl MillpondDialect {
     pub(crate) fn parse_type(&self, parser: &mut Parser) -> Result<DataType, ParserError> {
         match self.type_name(parser)? {
             TypeName::Ours(data_type) => Ok(data_type),
-            TypeName::Other(name, position) => Err(self.fail(undefined(&name, position))),
+            TypeName::Other(name, position, _) => Err(self.fail(undefined(&name, position))),
         }
     }
 
@@ -79,7 +80,14 @@ impl MillpondDialect {
     pub(crate) fn parse_cast_type(&self, parser: &mut Parser) -> Result<SqlType, ParserError> {
         Ok(match self.type_name(parser)? {
             TypeName::Ours(data_type) => to_sql_type(&data_type),
-            TypeName::Other(name, _) => SqlType::Custom(name, Vec::new()),
+            TypeName::Other(name, _, dimensions) => {
+                let array_of = |element| {
+                    SqlType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None))
+                };
+                (0..dimensions).fold(SqlType::Custom(name, Vec::new()), |element, _| {
+                    array_of(element)
+                })
+            }
         })
     }
 
@@ -127,7 +135,9 @@ impl TypeParser<'_, '_> {
     fn ours(&mut self, depth: usize) -> Result<DataType, ParserError> {
         match self.name(depth)? {
             TypeName::Ours(data_type) => Ok(data_type),
-            TypeName::Other(name, position) => Err(self.dialect.fail(undefined(&name, position))),
+            TypeName::Other(name, position, _) => {
+                Err(self.dialect.fail(undefined(&name, position)))
+            }
         }
     }
 
@@ -169,10 +179,13 @@ impl TypeParser<'_, '_> {
                     quote_style: word.quote_style,
                     ..ident
                 }]);
-                if matches!(self.parser.peek_token_ref().token, Token::LBracket) {
-                    return Err(self.dialect.fail(undefined(&name, position)));
+                let mut dimensions = 0;
+                while self.parser.consume_token(&Token::LBracket) {
+                    self.parser.expect_token(&Token::RBracket)?;
+                    dimensions += 1;
+                    self.check_depth(depth + dimensions)?;
                 }
-                return Ok(TypeName::Other(name, position));
+                return Ok(TypeName::Other(name, position, dimensions));
             }
         };
         let mut dimensions = depth;
@@ -375,6 +388,17 @@ impl TypeParser<'_, '_> {
     }
 
     fn length(&mut self, position: usize) -> Result<Option<u32>, ParserError> {
+        // ksqlDB writes VARCHAR(STRING) for a string of any length.
+        if let Token::Word(word) = &self.parser.peek_nth_token_ref(1).token
+            && !self.pending_gt
+            && self.parser.peek_token_ref().token == Token::LParen
+            && word.value.eq_ignore_ascii_case("string")
+        {
+            self.parser.advance_token();
+            self.parser.advance_token();
+            self.parser.expect_token(&Token::RParen)?;
+            return Ok(None);
+        }
         match self.arguments()?.as_slice() {
             [] => Ok(None),
             [length @ 1..=10_485_760] => Ok(Some(*length as u32)),

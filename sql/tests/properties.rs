@@ -136,8 +136,21 @@ fn mutated() -> impl Strategy<Value = String> {
         })
 }
 
+/// Cheap enough for many cases; more with `PROPTEST_CASES=100000`.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(2_000);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 2_000 }))]
+    #![proptest_config(config())]
 
     /// Any text at all.
     #[test]

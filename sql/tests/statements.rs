@@ -374,11 +374,9 @@ fn insert_update_delete() {
             INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING
             => 0A000: ON CONFLICT is not supported
               at 26: "ON CONFLICT DO NOTHING"
-              hint: inserting a row into a table with a primary key replaces the row with that key
             INSERT INTO t SELECT 1 FROM u ON CONFLICT (a) DO UPDATE SET a = 1
             => 0A000: ON CONFLICT is not supported
               at 31: "ON CONFLICT (a) DO UPDAT"
-              hint: inserting a row into a table with a primary key replaces the row with that key
             INSERT INTO t VALUES (1) RETURNING a
             => 0A000: RETURNING is not supported
               at 26: "RETURNING a"

@@ -43,6 +43,20 @@ impl Lexer<'_> {
         }
     }
 
+    /// `B'…'` or `X'…'` from behind its first quote.
+    pub(super) fn digit_string(
+        &mut self,
+        start: usize,
+        radix: u32,
+        what: &str,
+    ) -> Result<String, LexError> {
+        let value = self.raw_string(start)?;
+        match value.chars().find(|c| !c.is_digit(radix)) {
+            Some(c) => Err(self.invalid(start, format!("\"{c}\" is not a valid {what} digit"))),
+            None => Ok(value),
+        }
+    }
+
     /// `E'…'` from behind its first quote.
     pub(super) fn escape_string(&mut self, start: usize) -> Result<Token, LexError> {
         let mut value: Vec<u8> = Vec::new();

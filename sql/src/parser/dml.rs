@@ -38,9 +38,7 @@ impl StatementParser<'_> {
             InsertSource::Query(Box::new(self.query()?))
         };
         if self.is_word(0, "ON") && self.is_word(1, "CONFLICT") {
-            return Err(ParseError::unsupported("ON CONFLICT")
-                .at(self.position())
-                .hint("inserting a row into a table with a primary key replaces the row with that key"));
+            return Err(ParseError::unsupported("ON CONFLICT").at(self.position()));
         }
         self.refuse_returning()?;
         Ok(Statement::Insert(Insert {

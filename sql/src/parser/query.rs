@@ -4,7 +4,11 @@
 //! clauses are found first, read on their own, and left out of what sqlparser is given. Tokens keep the positions
 //! they had, so nothing shifts in its messages.
 
-use sqlparser::{ast::SetExpr, tokenizer::Token};
+use sqlparser::{
+    ast::SetExpr,
+    keywords::Keyword,
+    tokenizer::{Token, TokenWithSpan},
+};
 
 use super::{Result, StatementParser, new_parser};
 use crate::{
@@ -22,6 +26,8 @@ struct Clauses {
     emit: Option<Emit>,
     /// Ranges of tokens, in order.
     cuts: Vec<std::ops::Range<usize>>,
+    /// Where `TABLE t` stands for `SELECT * FROM t`.
+    tables: Vec<usize>,
     /// Where the first clause that belongs to a SELECT stands.
     select_clause: Option<usize>,
 }
@@ -32,12 +38,12 @@ impl StatementParser<'_> {
         let start = self.parser.index();
         let mut clauses = self.find_clauses(start)?;
         self.seek(start);
-        let mut body = if clauses.cuts.is_empty() {
+        let mut body = if clauses.cuts.is_empty() && clauses.tables.is_empty() {
             self.parser
                 .parse_query()
                 .map_err(|error| self.fault(error))?
         } else {
-            self.query_without(start, &clauses.cuts)?
+            self.query_without(start, &clauses)?
         };
         self.finish(&mut *body)?;
         if let Some(position) = clauses.select_clause {
@@ -77,19 +83,39 @@ impl StatementParser<'_> {
     fn query_without(
         &mut self,
         start: usize,
-        cuts: &[std::ops::Range<usize>],
+        clauses: &Clauses,
     ) -> Result<Box<sqlparser::ast::Query>> {
         let end = self.bytes.len();
-        let kept: Vec<usize> = (start..end)
-            .filter(|index| !cuts.iter().any(|cut| cut.contains(index)))
-            .collect();
-        let tokens = kept
-            .iter()
-            .map(|&index| self.parser.token_at(index).clone())
-            .collect();
+        let (mut tokens, mut numbers) = (Vec::new(), Vec::new());
+        let mut cuts = clauses.cuts.iter().peekable();
+        let mut tables = clauses.tables.iter().peekable();
+        let mut index = start;
+        while index < end {
+            if let Some(cut) = cuts.next_if(|cut| cut.start == index) {
+                index = cut.end;
+                continue;
+            }
+            let token = self.parser.token_at(index);
+            if tables.next_if(|&&table| table == index).is_some() {
+                let instead = [
+                    Token::make_keyword("SELECT"),
+                    Token::Mul,
+                    Token::make_keyword("FROM"),
+                ];
+                tokens.extend(instead.map(|instead| TokenWithSpan {
+                    token: instead,
+                    span: token.span,
+                }));
+                numbers.extend([index; 3]);
+            } else {
+                tokens.push(token.clone());
+                numbers.push(index);
+            }
+            index += 1;
+        }
         let mut parser = new_parser(self.dialect, self.options).with_tokens_with_locations(tokens);
         let body = parser.parse_query();
-        self.seek(kept.get(parser.index()).copied().unwrap_or(end));
+        self.seek(numbers.get(parser.index()).copied().unwrap_or(end));
         body.map_err(|error| self.fault(error))
     }
 
@@ -127,6 +153,9 @@ impl StatementParser<'_> {
                         index = self.parser.index();
                         continue;
                     }
+                    if word == "TABLE" && self.begins_query(start, index) {
+                        clauses.tables.push(index);
+                    }
                     if depth == 0 {
                         from.word(&word);
                     }
@@ -136,6 +165,25 @@ impl StatementParser<'_> {
             index += 1;
         }
         Ok(clauses)
+    }
+
+    /// Whether a `TABLE` is followed by a name and stands where a query may begin.
+    fn begins_query(&self, start: usize, index: usize) -> bool {
+        let name_follows = matches!(self.parser.token_at(index + 1).token, Token::Word(_));
+        let may_begin = index == start
+            || match &self.parser.token_at(index - 1).token {
+                Token::LParen | Token::RParen => true,
+                Token::Word(word) => matches!(
+                    word.keyword,
+                    Keyword::UNION
+                        | Keyword::INTERSECT
+                        | Keyword::EXCEPT
+                        | Keyword::ALL
+                        | Keyword::DISTINCT
+                ),
+                _ => false,
+            };
+        name_follows && may_begin
     }
 
     /// Whether a word can only be a name: after `.`, `->` or AS.
