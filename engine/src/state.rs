@@ -10,7 +10,7 @@
 
 pub mod arrangement;
 mod checkpoint;
-mod chunk;
+pub(crate) mod chunk;
 mod columns;
 mod compaction;
 pub mod consolidate;

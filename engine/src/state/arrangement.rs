@@ -144,26 +144,28 @@ impl Arrangement {
     /// When a row is retracted that is not there, or a key comes to have two rows. The arrangement
     /// must not be used after that.
     pub fn apply(&mut self, changes: &ChangeBatch) -> Result<(), StepError> {
-        self.apply_counted(changes, None)
+        self.apply_keyed(changes, None, None)
     }
 
-    /// As [`Arrangement::apply`]; `counts` has the matches of each row that is inserted.
-    pub(crate) fn apply_counted(
+    /// As [`Arrangement::apply`], when the keys have been made already; `counts` has the matches of
+    /// each row that is inserted.
+    pub(crate) fn apply_keyed(
         &mut self,
         changes: &ChangeBatch,
+        keys: Option<&Keys>,
         counts: Option<&[i64]>,
     ) -> Result<(), StepError> {
         let rows = changes.num_rows();
         let mut deferred = Vec::new();
         if rows <= CHUNK_ROWS_MAX {
-            self.apply_part(changes, counts, &mut deferred)?;
+            self.apply_part(changes, keys, counts, &mut deferred)?;
         } else {
             for offset in (0..rows).step_by(CHUNK_ROWS_MAX) {
                 let length = CHUNK_ROWS_MAX.min(rows - offset);
                 let counts = counts.map(|counts| &counts[offset..offset + length]);
                 let part = changes.slice(offset, length);
                 let mut rest = Vec::new();
-                self.apply_part(&part, counts, &mut rest)?;
+                self.apply_part(&part, None, counts, &mut rest)?;
                 deferred.extend(rest.into_iter().map(|late: Deferred| Deferred {
                     position: late.position + offset,
                     ..late
@@ -179,6 +181,7 @@ impl Arrangement {
     fn apply_part(
         &mut self,
         changes: &ChangeBatch,
+        keys: Option<&Keys>,
         counts: Option<&[i64]>,
         deferred: &mut Vec<Deferred>,
     ) -> Result<(), StepError> {
@@ -187,7 +190,18 @@ impl Arrangement {
             return Ok(());
         }
         let number = self.push_insertions(changes, counts)?;
-        let incoming = self.incoming(changes);
+        let incoming = self.incoming(changes, keys);
+        if let Some(number) = number
+            && changes.is_append_only()
+            && self.has_chains()
+            && self.by_row.is_none()
+        {
+            let all: Vec<u32> = (0..rows as u32).collect();
+            self.push_links(number, &incoming.keys, &all);
+            self.chunk_mut(RowId::new(number, 0)).weights = Arc::new(Weights::ones(rows));
+            self.contents.rows += rows;
+            return Ok(());
+        }
         let mut inserted = 0;
         for position in 0..rows {
             let weight = changes.weight(position);
@@ -283,15 +297,13 @@ impl Arrangement {
         matches!(self.key, Key::Secondary(_))
     }
 
-    fn incoming(&self, changes: &ChangeBatch) -> Incoming {
+    fn incoming(&self, changes: &ChangeBatch, keys: Option<&Keys>) -> Incoming {
         let rows = changes.num_rows();
-        let key: Vec<_> = self
-            .contents
-            .key
-            .iter()
-            .map(|column| changes.column(*column).clone())
-            .collect();
-        let keys = Keys::new(&key, rows, true);
+        let keys = keys.cloned().unwrap_or_else(|| {
+            let key = self.contents.key.iter();
+            let key: Vec<_> = key.map(|column| changes.column(*column).clone()).collect();
+            Keys::new(&key, rows, true)
+        });
         // The key's columns must be views of the same kind as those of the chunks.
         let columns: Vec<Column> = (0..changes.rows.num_columns())
             .map(|position| {
@@ -366,6 +378,21 @@ impl Arrangement {
             .replace(keys.hashes[position], head, row);
         self.link_mut(row).next = head;
         self.link_mut(head).previous = row;
+    }
+
+    /// Puts rows of a chunk before the first ones of their keys.
+    pub(crate) fn push_links(&mut self, number: usize, keys: &Keys, positions: &[u32]) {
+        let Snapshot {
+            index, chunks, key, ..
+        } = &mut self.contents;
+        let row = |position: u32| RowId::new(number, position as usize);
+        let replaced = index.push_all(&keys.hashes, positions, row, |position, stored| {
+            key_same(chunks, key, keys, position as usize, stored)
+        });
+        for (position, head) in replaced {
+            self.link_mut(row(position)).next = head;
+            self.link_mut(head).previous = row(position);
+        }
     }
 
     /// Takes `weight` of a row away; gives what is left to take because the row is not there.
@@ -509,12 +536,24 @@ impl Arrangement {
         }
     }
 
+    /// How many rows of the other side of a join a row matches.
+    pub(crate) fn count(&self, row: RowId) -> i64 {
+        let counts = &self.contents.chunk(row).counts;
+        counts.as_ref().map_or(0, |counts| counts[row.row()])
+    }
+
+    pub(crate) fn set_count(&mut self, row: RowId, count: i64) {
+        if let Some(counts) = &mut self.chunk_mut(row).counts {
+            Arc::make_mut(counts)[row.row()] = count;
+        }
+    }
+
     /// The rows that the batch could not place in its own order. Equal ones cancel out; what is
     /// left is retracted first and then inserted, and must fit now.
     fn settle(&mut self, changes: &ChangeBatch, deferred: Vec<Deferred>) -> Result<(), StepError> {
         let positions = deferred.iter().map(|late| late.position as u32);
         let rows = changes.take(&UInt32Array::from_iter_values(positions))?;
-        let incoming = self.incoming(&rows);
+        let incoming = self.incoming(&rows, None);
         let hashes = hash_columns(&incoming.columns, rows.num_rows());
         let mut groups: HashTable<usize> = HashTable::new();
         let mut net: Vec<i64> = deferred.iter().map(|late| late.weight).collect();

@@ -18,7 +18,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use crate::operator::{StateReader, StateWriter, StepError};
-use crate::state::arrangement::{Arrangement, Key, key_columns};
+use crate::state::arrangement::{Arrangement, key_columns};
 use crate::state::chunk::{Chunk, ChunkData, Link, Weights, batch};
 use crate::state::columns::{Column, Keys};
 use crate::state::exchange::hash_columns;
@@ -60,15 +60,6 @@ impl Arrangement {
             }
         }
         Ok(())
-    }
-
-    /// Forgets what has been written, so that the next checkpoint writes everything.
-    pub(crate) fn mark_unsaved(&mut self) {
-        self.removed.clear();
-        for chunk in self.contents.chunks.iter_mut().flatten() {
-            chunk.rows_saved = false;
-            chunk.weights_saved = false;
-        }
     }
 
     /// Loads what checkpoints wrote under `prefix` into an arrangement that is still empty.
@@ -133,13 +124,15 @@ impl Arrangement {
             rows_saved: true,
             weights_saved: true,
         })?;
+        if self.has_chains() {
+            let live: Vec<u32> = live.into_iter().map(|row| row as u32).collect();
+            self.push_links(number, &keys, &live);
+            return Ok(());
+        }
         for position in live {
             let row = RowId::new(number, position);
-            if let Some(head) = self.index_row(&keys, position, row) {
-                if !matches!(self.key, Key::Secondary(_)) {
-                    return Err(damaged(format!("chunk {id} repeats a key")));
-                }
-                self.push_link(&keys, position, head, row);
+            if self.index_row(&keys, position, row).is_some() {
+                return Err(damaged(format!("chunk {id} repeats a key")));
             }
         }
         Ok(())

@@ -191,6 +191,11 @@ impl Weights {
         self.live_rows == self.rows && self.repeated.is_empty()
     }
 
+    /// Whether some row is there more than once.
+    pub(crate) fn has_repeats(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
     /// Positions of the rows that are there.
     pub(crate) fn live_positions(&self) -> impl Iterator<Item = usize> + '_ {
         self.live.iter().enumerate().flat_map(|(word, bits)| {

@@ -6,11 +6,10 @@
 //!               └──8──►└──8───►└────8─────►└─────8──────►└────────8────────►
 //! ```
 //!
+//! The upper tier waits until there are so many chunks that their number costs something.
 //! Eight chunks of a tier become one of the next, so a row is moved at most five times on its way
 //! up; a chunk is also gathered anew when more than half of its rows are dead, which those deaths
 //! pay for. Either way the cost for each change is constant.
-
-use std::sync::Arc;
 
 use arrow::buffer::ScalarBuffer;
 
@@ -22,7 +21,10 @@ use crate::state::snapshot::RowId;
 
 const TIERS: usize = 5;
 const TIER_CHUNKS: usize = 8;
-/// A chunk with so many live rows is left alone.
+/// A chunk with so many live rows is left alone while there are not many chunks.
+const SETTLED_ROWS_FEW: usize = 4_096;
+const CHUNKS_FEW: usize = 512;
+/// A chunk with so many live rows is always left alone.
 const SETTLED_ROWS: usize = CHUNK_ROWS_MAX / 2;
 
 fn tier(live_rows: usize) -> usize {
@@ -32,6 +34,10 @@ fn tier(live_rows: usize) -> usize {
 impl Arrangement {
     /// Drops empty chunks and merges small ones, until every tier is short.
     pub(crate) fn compact(&mut self) -> Result<(), StepError> {
+        let settled_rows = match self.contents.chunks.len() <= CHUNKS_FEW {
+            true => SETTLED_ROWS_FEW,
+            false => SETTLED_ROWS,
+        };
         loop {
             let mut looked_at = std::mem::take(&mut self.unsettled);
             looked_at.sort_unstable();
@@ -47,7 +53,7 @@ impl Arrangement {
                     self.drop_chunk(number);
                 } else if dead > live {
                     half_dead.push(number);
-                } else if live < SETTLED_ROWS {
+                } else if live < settled_rows {
                     self.unsettled.push(number);
                     tiers[tier(live)].push(number);
                 }
@@ -207,13 +213,6 @@ impl Arrangement {
                 next: next.unwrap_or(link.next),
                 previous: previous.unwrap_or(link.previous),
             };
-        }
-    }
-
-    /// Replaces the match count of a row.
-    pub(crate) fn set_count(&mut self, row: RowId, count: i64) {
-        if let Some(counts) = &mut self.chunk_mut(row).counts {
-            Arc::make_mut(counts)[row.row()] = count;
         }
     }
 }

@@ -84,6 +84,59 @@ impl Index {
         }
     }
 
+    /// Adds rows, each in the place of an entry that is the same; those are returned, each with the
+    /// position of the row that has replaced it.
+    pub(crate) fn push_all(
+        &mut self,
+        hashes: &[u64],
+        positions: &[u32],
+        row: impl Fn(u32) -> RowId,
+        same: impl Fn(u32, RowId) -> bool,
+    ) -> Vec<(u32, RowId)> {
+        while self.entries + positions.len() > self.shards.len() * SHARD_ENTRIES_MAX
+            && self.shards.len() < SHARDS_MAX
+        {
+            self.split();
+        }
+        // One shard after the other, so that each is looked for, and made our own, once.
+        let mut by_shard: Vec<Vec<u32>> = Vec::new();
+        if self.shards.len() > 1 {
+            let expected = positions.len() / self.shards.len();
+            by_shard.resize_with(self.shards.len(), || Vec::with_capacity(expected + 8));
+            for position in positions {
+                by_shard[self.shard(hashes[*position as usize] as u32)].push(*position);
+            }
+        }
+        let mut replaced = Vec::new();
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            let positions = by_shard.get(number).map_or(positions, Vec::as_slice);
+            if positions.is_empty() {
+                continue;
+            }
+            let table = Arc::make_mut(shard);
+            for position in positions {
+                let hash = hashes[*position as usize] as u32;
+                let entry = table.entry(
+                    spread(hash),
+                    |entry| entry.hash == hash && same(*position, entry.row),
+                    |entry| spread(entry.hash),
+                );
+                let row = row(*position);
+                match entry {
+                    TableEntry::Occupied(mut occupied) => {
+                        replaced.push((*position, occupied.get().row));
+                        occupied.get_mut().row = row;
+                    }
+                    TableEntry::Vacant(vacant) => {
+                        vacant.insert(Entry { hash, row });
+                        self.entries += 1;
+                    }
+                }
+            }
+        }
+        replaced
+    }
+
     /// Puts another row in the place of one that is there.
     #[inline]
     pub(crate) fn replace(&mut self, hash: u64, old: RowId, new: RowId) {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array,
+    Array, ArrayData, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, make_array,
+    new_null_array,
 };
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::compute::{self, interleave};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{ArrowNativeType, DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use crate::change_batch::ChangeBatch;
@@ -110,11 +111,7 @@ impl Snapshot {
 
     /// Looks up all keys.
     pub fn probe(&self, keys: &Keys) -> Probe {
-        Probe {
-            heads: self.heads(keys),
-            row: 0,
-            rest: RowId::NONE,
-        }
+        Probe::of(self.heads(keys))
     }
 
     /// The first stored row of each key.
@@ -128,7 +125,7 @@ impl Snapshot {
         {
             match &probe.values {
                 Values::Fixed8(values) => {
-                    let stored: Option<Vec<&[u64]>> = self.key_slices(*position, |v| match v {
+                    let stored: Option<Vec<&[u64]>> = self.column_slices(*position, |v| match v {
                         Values::Fixed8(values) => Some(values),
                         _ => None,
                     });
@@ -137,7 +134,7 @@ impl Snapshot {
                     }
                 }
                 Values::Fixed4(values) => {
-                    let stored: Option<Vec<&[u32]>> = self.key_slices(*position, |v| match v {
+                    let stored: Option<Vec<&[u32]>> = self.column_slices(*position, |v| match v {
                         Values::Fixed4(values) => Some(values),
                         _ => None,
                     });
@@ -177,8 +174,8 @@ impl Snapshot {
             .collect()
     }
 
-    /// The key column of every chunk as a slice; `None` if it has NULLs somewhere.
-    fn key_slices<'a, T: 'a>(
+    /// A column of every chunk as a slice; `None` if it has NULLs somewhere.
+    fn column_slices<'a, T: 'a>(
         &'a self,
         position: usize,
         slice: impl Fn(&'a Values) -> Option<&'a [T]>,
@@ -234,16 +231,19 @@ impl Snapshot {
                     .collect()
             }
             _ => {
-                let positions: Vec<(usize, usize)> = rows
-                    .iter()
-                    .map(|row| match row.is_some() {
-                        true => (numbers[row.chunk()], row.row()),
-                        false => (occurring.len(), 0),
-                    })
-                    .collect();
+                let mut positions: Vec<(usize, usize)> = Vec::new();
                 columns
                     .iter()
                     .map(|column| {
+                        if !absent && let Some(array) = self.gather_numbers(rows, *column) {
+                            return array;
+                        }
+                        if positions.is_empty() {
+                            positions.extend(rows.iter().map(|row| match row.is_some() {
+                                true => (numbers[row.chunk()], row.row()),
+                                false => (occurring.len(), 0),
+                            }));
+                        }
                         let null;
                         let mut arrays: Vec<&dyn Array> = occurring
                             .iter()
@@ -260,6 +260,40 @@ impl Snapshot {
         }
     }
 
+    /// A column of numbers without NULLs, which is most of what is ever gathered.
+    fn gather_numbers(
+        &self,
+        rows: &[RowId],
+        column: usize,
+    ) -> Option<Result<ArrayRef, ArrowError>> {
+        fn values<T: ArrowNativeType>(rows: &[RowId], stored: &[&[T]]) -> Buffer {
+            let values = rows.iter().map(|row| stored[row.chunk()][row.row()]);
+            Buffer::from_vec(values.collect::<Vec<T>>())
+        }
+        let data_type = self.schema.field(column).data_type();
+        let buffer = match data_type.primitive_width()? {
+            8 => values::<u64>(
+                rows,
+                &self.column_slices(column, |v| match v {
+                    Values::Fixed8(values) => Some(values),
+                    _ => None,
+                })?,
+            ),
+            4 => values::<u32>(
+                rows,
+                &self.column_slices(column, |v| match v {
+                    Values::Fixed4(values) => Some(values),
+                    _ => None,
+                })?,
+            ),
+            _ => return None,
+        };
+        let data = ArrayData::builder(data_type.clone())
+            .len(rows.len())
+            .add_buffer(buffer);
+        Some(data.build().map(make_array))
+    }
+
     /// Stored rows with their weights and event times.
     pub(crate) fn gather_changes(
         &self,
@@ -273,6 +307,22 @@ impl Snapshot {
             rows.iter().map(|row| weight(*row)).collect(),
             rows.iter().map(|row| self.rowtime(*row)).collect(),
         ))
+    }
+
+    /// Whether some row is there more than once.
+    pub(crate) fn has_repeats(&self) -> bool {
+        self.live_chunks().any(|chunk| chunk.weights.has_repeats())
+    }
+
+    /// All rows, chunk by chunk.
+    pub(crate) fn row_ids(&self) -> impl Iterator<Item = Vec<RowId>> + '_ {
+        self.chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(number, chunk)| {
+                let rows = chunk.as_ref()?.weights.live_positions();
+                Some(rows.map(|row| RowId::new(number, row)).collect())
+            })
     }
 
     /// Everything as insertions: what a reader that starts here has missed.
@@ -353,8 +403,31 @@ impl Snapshot {
 }
 
 impl Probe {
+    /// Chains that start at these rows.
+    pub(crate) fn of(heads: Vec<RowId>) -> Self {
+        Self {
+            heads,
+            row: 0,
+            rest: RowId::NONE,
+        }
+    }
+
     /// Adds some `limit` pairs to `matches`; whether there may be more.
     pub fn next(&mut self, stored: &Snapshot, limit: usize, matches: &mut Matches) -> bool {
+        // While no two rows share a key there are no chains to walk.
+        if self.row == 0 && stored.index.len() == stored.rows && self.heads.len() <= limit {
+            let found = self
+                .heads
+                .iter()
+                .enumerate()
+                .filter(|(_, head)| head.is_some());
+            for (row, head) in found {
+                matches.probe.push(row as u32);
+                matches.stored.push(*head);
+            }
+            self.row = self.heads.len();
+            return false;
+        }
         while self.row < self.heads.len() {
             if !self.rest.is_some() {
                 self.rest = self.heads[self.row];
