@@ -11,7 +11,6 @@
 
 mod analyze;
 mod dml;
-mod literal;
 mod names;
 mod parameters;
 mod prepare;
@@ -86,7 +85,10 @@ impl BoundQuery {
     /// When there are two.
     pub fn check_names_differ(&self) -> Result<()> {
         for (i, column) in self.columns.iter().enumerate() {
-            if self.columns[..i].iter().any(|other| other.name() == column.name()) {
+            if self.columns[..i]
+                .iter()
+                .any(|other| other.name() == column.name())
+            {
                 return Err(PlanError::new(
                     PlanErrorKind::DuplicateColumn,
                     format!("column \"{}\" specified more than once", column.name()),
@@ -256,7 +258,10 @@ fn finish(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<FieldRef>)> {
         .fields()
         .iter()
         .map(|field| {
-            let name = field.name().split(prepare::AGAIN).next().unwrap_or_default();
+            let name = match field.name() {
+                name if name.starts_with("UNNEST(") && name.ends_with(')') => "unnest",
+                name => name.split(prepare::AGAIN).next().unwrap_or_default(),
+            };
             Arc::new(
                 field
                     .as_ref()

@@ -121,9 +121,9 @@ impl From<DataFusionError> for PlanError {
             },
             DataFusionError::Context(_, inner) => (*inner).into(),
             DataFusionError::Diagnostic(diagnostic, inner) => {
-                let position = diagnostic.span.and_then(|span| {
-                    (span.start.line != 0).then_some(span.start.column as usize)
-                });
+                let position = diagnostic
+                    .span
+                    .and_then(|span| (span.start.line != 0).then_some(span.start.column as usize));
                 PlanError::from(*inner).at(position)
             }
             DataFusionError::Collection(errors) => match errors.into_iter().next() {
@@ -167,9 +167,12 @@ fn of_schema_error(error: &SchemaError) -> PlanError {
         } => {
             let position = column_position(field);
             if let Some(relation) = &field.relation
-                && !valid_fields
-                    .iter()
-                    .any(|valid| valid.relation.as_ref().is_some_and(|r| r.table() == relation.table()))
+                && !valid_fields.iter().any(|valid| {
+                    valid
+                        .relation
+                        .as_ref()
+                        .is_some_and(|r| r.table() == relation.table())
+                })
             {
                 return PlanError::new(
                     PlanErrorKind::UndefinedRelation,
@@ -231,9 +234,7 @@ fn of_arrow(error: &arrow::error::ArrowError) -> PlanError {
         ArrowError::ArithmeticOverflow(message) => {
             PlanError::new(PlanErrorKind::NumericOutOfRange, lower_first(message))
         }
-        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
-            PlanError::new(PlanErrorKind::InvalidText, lower_first(message))
-        }
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => of_cast(message),
         ArrowError::ExternalError(source) => match source.downcast_ref::<PlanError>() {
             Some(own) => own.clone(),
             None => PlanError::internal(source.to_string()),
@@ -242,10 +243,134 @@ fn of_arrow(error: &arrow::error::ArrowError) -> PlanError {
     }
 }
 
+/// `Can't cast value 70000 to type Int16`, `Cannot cast string 'x' to value of Int32 type`.
+fn of_cast(message: &str) -> PlanError {
+    if let Some((_, name)) = message
+        .strip_prefix("Can't cast value ")
+        .and_then(|rest| rest.split_once(" to type "))
+    {
+        return PlanError::new(
+            PlanErrorKind::NumericOutOfRange,
+            format!("{} out of range", arrow_type_name(name)),
+        );
+    }
+    if let Some((text, name)) = message
+        .strip_prefix("Cannot cast string '")
+        .and_then(|rest| rest.split_once("' to value of "))
+    {
+        let name = arrow_type_name(name.trim_end_matches(" type"));
+        return PlanError::new(
+            PlanErrorKind::InvalidText,
+            format!("invalid input syntax for type {name}: \"{text}\""),
+        );
+    }
+    if message.contains("out of range")
+        || message.contains("too large to store")
+        || message.contains("exceeds")
+    {
+        return PlanError::new(PlanErrorKind::NumericOutOfRange, lower_first(message));
+    }
+    PlanError::new(PlanErrorKind::InvalidText, lower_first(message))
+}
+
+/// PostgreSQL's name of a type that Arrow has printed.
+fn arrow_type_name(name: &str) -> String {
+    let name = name.trim();
+    let plain = match name {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" | "UInt64" => "bigint",
+        "Float16" | "Float32" => "real",
+        "Float64" => "double precision",
+        "Utf8" | "Utf8View" | "LargeUtf8" => "text",
+        "Binary" | "BinaryView" => "bytea",
+        "Date32" | "Date64" => "date",
+        "Null" => "unknown",
+        _ if name.starts_with("Decimal") => "numeric",
+        _ if name.starts_with("Timestamp") && name.contains('"') => "timestamp with time zone",
+        _ if name.starts_with("Timestamp") => "timestamp without time zone",
+        _ if name.starts_with("Time") => "time without time zone",
+        _ if name.starts_with("Interval") || name.starts_with("Duration") => "interval",
+        other => other,
+    };
+    plain.to_owned()
+}
+
+/// Messages that can be said again in PostgreSQL's words.
+fn reword(message: &str) -> Option<PlanError> {
+    use PlanErrorKind as Kind;
+    const CASTS: &str = "You might need to add explicit type casts.";
+    if let Some((_, name)) = message
+        .strip_prefix("Cannot create filter with non-boolean predicate")
+        .and_then(|rest| rest.rsplit_once(" returning "))
+    {
+        return Some(PlanError::new(
+            Kind::DatatypeMismatch,
+            format!(
+                "argument of WHERE must be type boolean, not type {}",
+                arrow_type_name(name)
+            ),
+        ));
+    }
+    if let Some(operands) = message
+        .strip_prefix("Cannot coerce arithmetic expression ")
+        .and_then(|rest| rest.strip_suffix(" to valid types"))
+    {
+        let words: Vec<&str> = operands.split(' ').collect();
+        if let [left, operator, right] = words[..] {
+            return Some(
+                PlanError::new(
+                    Kind::UndefinedFunction,
+                    format!(
+                        "operator does not exist: {} {operator} {}",
+                        arrow_type_name(left),
+                        arrow_type_name(right)
+                    ),
+                )
+                .with_hint(format!(
+                    "No operator matches the given name and argument types. {CASTS}"
+                )),
+            );
+        }
+    }
+    if let Some((_, rest)) = message.split_once("given name and argument types '")
+        && let Some((call, _)) = rest.split_once("'. You")
+        && let Some((name, arguments)) = call.split_once('(')
+    {
+        let arguments: Vec<String> = arguments
+            .trim_end_matches(')')
+            .split(", ")
+            .filter(|argument| !argument.is_empty())
+            .map(arrow_type_name)
+            .collect();
+        return Some(
+            PlanError::new(
+                Kind::UndefinedFunction,
+                format!("function {name}({}) does not exist", arguments.join(", ")),
+            )
+            .with_hint(format!(
+                "No function matches the given name and argument types. {CASTS}"
+            )),
+        );
+    }
+    if message.contains("queries have different number of columns") {
+        let word = message.split(' ').next().unwrap_or("UNION");
+        return Some(PlanError::new(
+            Kind::Syntax,
+            format!("each {word} query must have the same number of columns"),
+        ));
+    }
+    None
+}
+
 /// Errors that DataFusion tells apart by their text alone.
 fn of_message(message: &str) -> PlanError {
     use PlanErrorKind as Kind;
     let message = clean(message);
+    if let Some(error) = reword(&message) {
+        return error;
+    }
     let has = |part: &str| message.contains(part);
     let kind = if has("must appear in the GROUP BY clause")
         || has("must appear in GROUP BY")
@@ -276,7 +401,10 @@ fn of_message(message: &str) -> PlanError {
         return duplicate_name(&message);
     } else if has("already exists") && has("table") {
         Kind::DuplicateAlias
-    } else if has("No function matches") || has("Invalid function") || has("does not support") && has("type") {
+    } else if has("No function matches")
+        || has("Invalid function")
+        || has("does not support") && has("type")
+    {
         Kind::UndefinedFunction
     } else if has("Cannot infer common")
         || has("Cannot coerce")
@@ -379,10 +507,7 @@ fn lower_first(text: &str) -> String {
 }
 
 /// The name that was probably meant, if one is near enough.
-pub fn closest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .filter(|candidate| *candidate != name)

@@ -30,7 +30,11 @@ fn draw(plan: &StepPlan, at: usize, first: &str, rest: &str, out: &mut String) {
     let _ = writeln!(out, "{rest}{bar}    {}", properties(step));
     for (i, input) in step.inputs.iter().enumerate() {
         let last = i + 1 == step.inputs.len();
-        let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (branch, below) = if last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         draw(
             plan,
             *input,
@@ -117,13 +121,22 @@ pub fn describe(plan: &StepPlan, step: &Step) -> String {
             lookup,
         } => {
             let second = input(1).unwrap_or(&empty);
-            let equals = if *null_equals_null { "IS NOT DISTINCT FROM" } else { "=" };
+            let equals = if *null_equals_null {
+                "IS NOT DISTINCT FROM"
+            } else {
+                "="
+            };
             let mut conditions: Vec<String> = on
                 .iter()
                 .map(|(l, r)| format!("{} {equals} {}", l.sql(first), r.sql(second)))
                 .collect();
             if let Some(filter) = filter {
-                let fields: Vec<_> = first.fields().iter().chain(second.fields()).cloned().collect();
+                let fields: Vec<_> = first
+                    .fields()
+                    .iter()
+                    .chain(second.fields())
+                    .cloned()
+                    .collect();
                 conditions.push(filter.sql(&Schema::new(fields)));
             }
             let word = match (kind, conditions.is_empty()) {

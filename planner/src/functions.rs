@@ -61,18 +61,31 @@ impl Functions {
         for function in SessionStateDefaults::default_scalar_functions() {
             put(&mut scalar, function.name(), function.aliases(), &function);
         }
-        for function in arithmetic::functions().into_iter().chain(conversion::functions()) {
+        for function in arithmetic::functions()
+            .into_iter()
+            .chain(conversion::functions())
+        {
             put(&mut scalar, function.name(), function.aliases(), &function);
         }
         alias(&mut scalar, &SCALAR_ALIASES);
         scalar.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
         let mut higher_order = HashMap::new();
         for function in SessionStateDefaults::default_higher_order_functions() {
-            put(&mut higher_order, function.name(), function.aliases(), &function);
+            put(
+                &mut higher_order,
+                function.name(),
+                function.aliases(),
+                &function,
+            );
         }
         let mut aggregate = HashMap::new();
         for function in SessionStateDefaults::default_aggregate_functions() {
-            put(&mut aggregate, function.name(), function.aliases(), &function);
+            put(
+                &mut aggregate,
+                function.name(),
+                function.aliases(),
+                &function,
+            );
         }
         alias(&mut aggregate, &AGGREGATE_ALIASES);
         let mut window = HashMap::new();

@@ -9,6 +9,7 @@ pub mod bind;
 pub mod error;
 pub mod explain;
 pub mod functions;
+pub mod literal;
 pub mod lower;
 pub mod relations;
 pub mod scalar_expr;

@@ -18,7 +18,7 @@ mod walk;
 use std::sync::Arc;
 
 use arrow_schema::{FieldRef, Schema};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType};
 
 use crate::bind::BoundQuery;
@@ -93,9 +93,8 @@ fn refuse_unordered(plan: &LogicalPlan) -> Result<()> {
         refused = match node {
             LogicalPlan::Window(_) => Some("a window function"),
             LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
-            LogicalPlan::Distinct(datafusion::logical_expr::Distinct::On(_)) => {
-                Some("DISTINCT ON")
-            }
+            LogicalPlan::Distinct(datafusion::logical_expr::Distinct::On(_)) => Some("DISTINCT ON"),
+            LogicalPlan::Limit(limit) if has_sort(&limit.input) => Some("ORDER BY with LIMIT"),
             LogicalPlan::Aggregate(aggregate)
                 if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) =>
             {
@@ -103,6 +102,16 @@ fn refuse_unordered(plan: &LogicalPlan) -> Result<()> {
             }
             _ => None,
         };
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarSubquery(subquery) = expr
+                    && !gives_one_row(&subquery.subquery)
+                {
+                    refused = Some("a scalar subquery that may give several rows");
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
         Ok(match refused {
             Some(_) => TreeNodeRecursion::Stop,
             None => TreeNodeRecursion::Continue,
@@ -111,6 +120,26 @@ fn refuse_unordered(plan: &LogicalPlan) -> Result<()> {
     match refused {
         Some(clause) => Err(PlanError::not_incremental(clause)),
         None => Ok(()),
+    }
+}
+
+fn has_sort(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => has_sort(&projection.input),
+        _ => false,
+    }
+}
+
+/// Whether a plan is an aggregate without groups, whatever is computed from its row.
+fn gives_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_one_row(&alias.input),
+        LogicalPlan::Filter(filter) => gives_one_row(&filter.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(_) => true,
+        _ => false,
     }
 }
 
@@ -151,7 +180,10 @@ fn retracting_stream(plan: &StepPlan) -> PlanError {
         .find(|step| step.mode == ChangelogMode::Retract);
     let reason = match culprit.map(|step| &step.operator) {
         Some(Operator::Source(source)) => {
-            format!("Rows of table \"{}\" can be updated and deleted.", source.name)
+            format!(
+                "Rows of table \"{}\" can be updated and deleted.",
+                source.name
+            )
         }
         Some(Operator::Aggregate { .. }) => {
             "An aggregate changes with each row that comes.".to_owned()

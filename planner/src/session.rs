@@ -44,9 +44,8 @@ pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Session
 
 /// A state for what only wants functions and defaults.
 pub(crate) fn plain_state() -> &'static SessionState {
-    static STATE: LazyLock<SessionState> = LazyLock::new(|| {
-        session_state(session_config("UTC"), Arc::new(RuntimeEnv::default()))
-    });
+    static STATE: LazyLock<SessionState> =
+        LazyLock::new(|| session_state(session_config("UTC"), Arc::new(RuntimeEnv::default())));
     &STATE
 }
 

@@ -38,9 +38,7 @@ pub fn field(name: &str, data_type: &ast::DataType, nullable: bool) -> Result<Fi
     let (arrow, logical) = arrow_type(data_type)?;
     let field = Field::new(name, arrow, nullable);
     Ok(match logical {
-        Some(logical) => {
-            field.with_metadata(HashMap::from([(LOGICAL_TYPE.to_owned(), logical)]))
-        }
+        Some(logical) => field.with_metadata(HashMap::from([(LOGICAL_TYPE.to_owned(), logical)])),
         None => field,
     })
 }
@@ -83,9 +81,11 @@ fn arrow_type(data_type: &ast::DataType) -> Result<(DataType, Option<String>)> {
         Sql::Uuid => return Ok((DataType::Utf8, Some("uuid".into()))),
         Sql::Json => return Ok((DataType::Utf8, Some("json".into()))),
         Sql::Jsonb => return Ok((DataType::Utf8, Some("jsonb".into()))),
-        Sql::Array(element) => {
-            DataType::List(Arc::new(field(Field::LIST_FIELD_DEFAULT_NAME, element, true)?))
-        }
+        Sql::Array(element) => DataType::List(Arc::new(field(
+            Field::LIST_FIELD_DEFAULT_NAME,
+            element,
+            true,
+        )?)),
         Sql::Map(key, value) => map_type(field("key", key, false)?, field("value", value, true)?),
         Sql::Struct(fields) => DataType::Struct(
             fields
@@ -98,7 +98,11 @@ fn arrow_type(data_type: &ast::DataType) -> Result<(DataType, Option<String>)> {
 }
 
 fn map_type(key: Field, value: Field) -> DataType {
-    let entries = Field::new("entries", DataType::Struct(Fields::from(vec![key, value])), false);
+    let entries = Field::new(
+        "entries",
+        DataType::Struct(Fields::from(vec![key, value])),
+        false,
+    );
     DataType::Map(Arc::new(entries), false)
 }
 
@@ -159,9 +163,7 @@ pub fn sql_type(field: &Field) -> Option<ast::DataType> {
                 })
                 .collect::<Option<_>>()?,
         ),
-        DataType::Dictionary(_, value) => {
-            sql_type(&Field::new("", value.as_ref().clone(), true))?
-        }
+        DataType::Dictionary(_, value) => sql_type(&Field::new("", value.as_ref().clone(), true))?,
         _ => return None,
     })
 }
@@ -258,12 +260,16 @@ pub fn stored_type(data_type: &DataType) -> DataType {
         | DataType::ListView(element)
         | DataType::LargeListView(element)
         | DataType::FixedSizeList(element, _) => DataType::List(Arc::new(
-            stored_field(element).with_name(Field::LIST_FIELD_DEFAULT_NAME).with_nullable(true),
+            stored_field(element)
+                .with_name(Field::LIST_FIELD_DEFAULT_NAME)
+                .with_nullable(true),
         )),
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => map_type(
                 stored_field(&pair[0]).with_name("key").with_nullable(false),
-                stored_field(&pair[1]).with_name("value").with_nullable(true),
+                stored_field(&pair[1])
+                    .with_name("value")
+                    .with_nullable(true),
             ),
             _ => data_type.clone(),
         },
@@ -298,7 +304,8 @@ pub fn is_assignable(from: &Field, to: &Field, is_constant: bool) -> bool {
         return is_text(target) || is_constant;
     }
     if is_text(target) {
-        return matches!(logical_type(to), None | Some("")) || length(logical_type(to).unwrap_or_default()).is_some();
+        return matches!(logical_type(to), None | Some(""))
+            || length(logical_type(to).unwrap_or_default()).is_some();
     }
     let both = |test: fn(&DataType) -> bool| test(source) && test(target);
     both(DataType::is_numeric) && can_cast_types(source, target)

@@ -17,9 +17,7 @@ use crate::error::{PlanError, PlanErrorKind, Result, closest};
 use crate::functions::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID, functions};
 use crate::relations::{ROW_ID, ROWTIME, RelationDef, RelationKind, Relations};
 use crate::stack::on_large_stack;
-use crate::types::{
-    self, is_assignable, is_text, logical_type, timestamptz, type_name,
-};
+use crate::types::{self, is_assignable, is_text, logical_type, timestamptz, type_name};
 
 /// Rows that a statement writes.
 #[derive(Debug, Clone)]
@@ -114,7 +112,10 @@ impl<'a> Insert<'a> {
             InsertSource::Values(rows) => (self.assign(self.selects(rows)?)?, false),
             InsertSource::Query(query) => {
                 super::refuse_streaming_clauses(query)?;
-                (self.assign(self.binder.query((*query.body).clone())?)?, false)
+                (
+                    self.assign(self.binder.query((*query.body).clone())?)?,
+                    false,
+                )
             }
         };
         Ok(DmlPlan {
@@ -159,7 +160,10 @@ impl<'a> Insert<'a> {
                 ));
             }
             if !row.is_empty() {
-                self.check_count(row.len(), row.get(self.positions.len()).and_then(expr_position))?;
+                self.check_count(
+                    row.len(),
+                    row.get(self.positions.len()).and_then(expr_position),
+                )?;
             }
             let mut out: Vec<Expr> = self.fields.iter().map(|field| null(field)).collect();
             for (expr, place) in row.iter().zip(&self.positions) {
@@ -238,7 +242,8 @@ pub fn plan_update(
 ) -> Result<DmlPlan> {
     on_large_stack(|| {
         let def = base_table(&update.relation, relations, "update")?;
-        let mut assigned: Vec<Option<&sql::ast::Assignment>> = vec![None; def.columns.fields().len()];
+        let mut assigned: Vec<Option<&sql::ast::Assignment>> =
+            vec![None; def.columns.fields().len()];
         for assignment in &update.assignments {
             let column = &assignment.column;
             let Some((place, _)) = def.columns.column_with_name(&column.value) else {
@@ -285,9 +290,11 @@ pub fn plan_update(
                 Some(place) => {
                     let field = def.columns.fields()[place].clone();
                     let constant = is_constant_column(&plan, from.name());
-                    let at = assigned[place].and_then(|assignment| position(assignment.column.span));
+                    let at =
+                        assigned[place].and_then(|assignment| position(assignment.column.span));
                     out.push(
-                        assign_from(column, from, &field, constant).map_err(|error| error.at(at))?,
+                        assign_from(column, from, &field, constant)
+                            .map_err(|error| error.at(at))?,
                     );
                     fields.push(field);
                 }
@@ -458,7 +465,11 @@ fn undefined_column(def: &RelationDef, column: &Ident) -> PlanError {
         ),
     )
     .at(position(column.span));
-    let names = def.columns.fields().iter().map(|field| field.name().as_str());
+    let names = def
+        .columns
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str());
     match closest(&column.value, names) {
         Some(name) => error.with_hint(format!(
             "Perhaps you meant to reference the column \"{name}\"."
@@ -479,7 +490,8 @@ fn is_constant_column(plan: &LogicalPlan, name: &str) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => projection.expr.iter().any(|expr| match expr {
             Expr::Alias(alias) => {
-                alias.name == name && matches!(*alias.expr, Expr::Literal(..) | Expr::Placeholder(_))
+                alias.name == name
+                    && matches!(*alias.expr, Expr::Literal(..) | Expr::Placeholder(_))
             }
             _ => false,
         }),
@@ -528,7 +540,9 @@ fn convert(expr: Expr, from: &Field, to: &Field) -> Result<Expr> {
             Arc::new(Field::new(to.name(), to.data_type().clone(), true)),
         )),
     };
-    if !is_text(to.data_type()) || logical_type(from) == logical_type(to) && !matches!(expr, Expr::Placeholder(_)) {
+    if !is_text(to.data_type())
+        || logical_type(from) == logical_type(to) && !matches!(expr, Expr::Placeholder(_))
+    {
         return Ok(expr);
     }
     let (function, extra) = match logical_type(to) {
@@ -546,7 +560,9 @@ fn convert(expr: Expr, from: &Field, to: &Field) -> Result<Expr> {
         .ok_or_else(|| PlanError::internal(format!("function {function} is not registered")))?;
     let mut args = vec![expr];
     args.extend(extra);
-    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function, args,
+    )))
 }
 
 /// A projection whose columns have these names.

@@ -118,3 +118,13 @@ fn short_type_name(data_type: &sql::DataType) -> &'static str {
         Sql::Struct(_) => "row",
     }
 }
+
+/// The names of a query's columns, as far as its text tells.
+pub(super) fn select_names_of(body: &SetExpr) -> Option<Vec<Option<String>>> {
+    match body {
+        SetExpr::Select(select) => Some(select_names(&select.projection)),
+        SetExpr::Query(query) => select_names_of(&query.body),
+        SetExpr::SetOperation { left, .. } => select_names_of(left),
+        _ => None,
+    }
+}

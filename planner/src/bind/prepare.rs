@@ -23,7 +23,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use sql::ast::{DataType, position};
 
-use super::names::{column_name_of, select_names};
+use super::names::{column_name_of, select_names, select_names_of};
 use super::type_planner;
 use crate::error::{PlanError, PlanErrorKind, Result, closest};
 use crate::functions::{TO_JSON, TO_JSONB, TO_UUID};
@@ -225,7 +225,9 @@ impl Preparer<'_> {
                 continue;
             };
             if matches!(constraint, JoinConstraint::Natural)
-                && factors[first..].iter().any(|factor| !factor.pseudo.is_empty())
+                && factors[first..]
+                    .iter()
+                    .any(|factor| !factor.pseudo.is_empty())
             {
                 let (left, right) = factors[first..].split_at(right - first);
                 *constraint = natural_as_using(left, right)?;
@@ -292,7 +294,9 @@ impl Preparer<'_> {
                     });
                     if !alias.columns.is_empty() {
                         complete(alias, &def);
-                        alias.columns.extend(pseudo.iter().map(|name| alias_column(name)));
+                        alias
+                            .columns
+                            .extend(pseudo.iter().map(|name| alias_column(name)));
                     }
                     entry.pseudo = pseudo;
                     *wide = true;
@@ -371,8 +375,21 @@ impl Preparer<'_> {
                 columns: Vec::new(),
                 at: None,
             });
-            if alias.columns.is_empty() {
-                alias.columns = view.columns.iter().map(|name| alias_column(name)).collect();
+            // New names are given to the first columns only; DataFusion wants all.
+            let own = select_names_of(&view.query.body.body);
+            for names in [
+                view.columns.iter().cloned().map(Some).collect(),
+                own.unwrap_or_default(),
+            ] as [Vec<Option<String>>; 2]
+            {
+                if !alias.columns.is_empty() || !view.columns.is_empty() {
+                    let known = names
+                        .into_iter()
+                        .skip(alias.columns.len())
+                        .map_while(|name| name);
+                    let rest: Vec<_> = known.map(|name| alias_column(&name)).collect();
+                    alias.columns.extend(rest);
+                }
             }
             // The names of the query around mean nothing inside the view.
             let outer = std::mem::take(&mut self.scopes);
@@ -588,10 +605,16 @@ fn exclude(options: &mut WildcardAdditionalOptions, factor: &Factor, merged: boo
         Some(ExcludeSelectItem::Multiple(names)) => names,
         None => Vec::new(),
     };
-    let pseudo = factor.pseudo.iter().map(|name| Ident::with_quote('"', name));
+    let pseudo = factor
+        .pseudo
+        .iter()
+        .map(|name| Ident::with_quote('"', name));
     let merged = factor.merged.iter().filter(|_| merged).cloned();
     for name in pseudo.chain(merged) {
-        let known = names.iter().filter_map(last_ident).any(|known| known.value == name.value);
+        let known = names
+            .iter()
+            .filter_map(last_ident)
+            .any(|known| known.value == name.value);
         if !known {
             names.push(ObjectName::from(vec![name]));
         }

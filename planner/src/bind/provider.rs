@@ -118,16 +118,12 @@ impl ContextProvider for Names<'_> {
             .into_iter()
             .map(|arg| simplifier.simplify(simplifier.coerce(arg, &empty)?))
             .collect::<Result<Vec<_>>>()?;
-        let provider =
-            function.create_table_provider_with_args(TableFunctionArgs::new(&args, plain_state()))?;
+        let provider = function
+            .create_table_provider_with_args(TableFunctionArgs::new(&args, plain_state()))?;
         Ok(provider_as_source(provider))
     }
 
-    fn create_cte_work_table(
-        &self,
-        name: &str,
-        schema: SchemaRef,
-    ) -> Result<Arc<dyn TableSource>> {
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
         let table = datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema);
         Ok(provider_as_source(Arc::new(table)))
     }
@@ -144,7 +140,11 @@ impl ContextProvider for Names<'_> {
         let functions = functions();
         match functions.scalar(name) {
             Some(function) => Some(function),
-            None if functions.contains(name) || matches!(name, "unnest" | "unnest_outer" | "grouping") => None,
+            None if functions.contains(name)
+                || matches!(name, "unnest" | "unnest_outer" | "grouping") =>
+            {
+                None
+            }
             None => Some(undefined_function(name)),
         }
     }
@@ -174,11 +174,21 @@ impl ContextProvider for Names<'_> {
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
-        names(functions().higher_orders().iter().map(|function| function.name()))
+        names(
+            functions()
+                .higher_orders()
+                .iter()
+                .map(|function| function.name()),
+        )
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        names(functions().aggregates().iter().map(|function| function.name()))
+        names(
+            functions()
+                .aggregates()
+                .iter()
+                .map(|function| function.name()),
+        )
     }
 
     fn udwf_names(&self) -> Vec<String> {

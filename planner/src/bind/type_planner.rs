@@ -41,9 +41,9 @@ pub(super) fn read(sql_type: &SqlType) -> Result<DataType, PlanError> {
             DataType::Text(length.as_ref().and_then(number_of_characters))
         }
         SqlType::Text | SqlType::String(_) => DataType::Text(None),
-        SqlType::Char(length) | SqlType::Character(length) => DataType::Char(
-            length.as_ref().and_then(number_of_characters).unwrap_or(1),
-        ),
+        SqlType::Char(length) | SqlType::Character(length) => {
+            DataType::Char(length.as_ref().and_then(number_of_characters).unwrap_or(1))
+        }
         SqlType::Bytea | SqlType::Bytes(_) => DataType::Bytea,
         SqlType::Date => DataType::Date,
         SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => DataType::Time,
@@ -80,10 +80,16 @@ pub(super) fn read(sql_type: &SqlType) -> Result<DataType, PlanError> {
         // Types that only catalog queries name.
         SqlType::Custom(name, _) => match name.to_string().replace('"', "").as_str() {
             "oid" | "xid" | "pg_catalog.oid" => DataType::BigInt,
-            "name" | "regclass" | "regtype" | "regproc" | "regnamespace" | "cstring"
-            | "pg_catalog.regclass" | "pg_catalog.regtype" | "pg_catalog.text" | "unknown" => {
-                DataType::Text(None)
-            }
+            "name"
+            | "regclass"
+            | "regtype"
+            | "regproc"
+            | "regnamespace"
+            | "cstring"
+            | "pg_catalog.regclass"
+            | "pg_catalog.regtype"
+            | "pg_catalog.text"
+            | "unknown" => DataType::Text(None),
             other => {
                 return Err(PlanError::new(
                     PlanErrorKind::UndefinedObject,
@@ -94,7 +100,10 @@ pub(super) fn read(sql_type: &SqlType) -> Result<DataType, PlanError> {
         other => {
             return Err(PlanError::new(
                 PlanErrorKind::UndefinedObject,
-                format!("type \"{}\" does not exist", other.to_string().to_lowercase()),
+                format!(
+                    "type \"{}\" does not exist",
+                    other.to_string().to_lowercase()
+                ),
             ));
         }
     })

@@ -144,7 +144,10 @@ impl ScalarUDFImpl for Checked {
         };
         let data_type = left.data_type();
         if data_type.is_floating() && has_zero(right)? {
-            return Err(error(PlanErrorKind::DivisionByZero, "division by zero".into()));
+            return Err(error(
+                PlanErrorKind::DivisionByZero,
+                "division by zero".into(),
+            ));
         }
         let result = match (left, right) {
             (ColumnarValue::Array(left), ColumnarValue::Array(right)) => self.compute(left, right),
@@ -175,9 +178,7 @@ fn explain(failure: ArrowError, data_type: &DataType) -> DataFusionError {
             PlanErrorKind::NumericOutOfRange,
             format!("{} out of range", data_type_name(data_type)),
         ),
-        ArrowError::DivideByZero => {
-            error(PlanErrorKind::DivisionByZero, "division by zero".into())
-        }
+        ArrowError::DivideByZero => error(PlanErrorKind::DivisionByZero, "division by zero".into()),
         other => other.into(),
     }
 }
@@ -192,9 +193,7 @@ fn has_zero(divisor: &ColumnarValue) -> Result<bool> {
     Ok(match divisor {
         ColumnarValue::Scalar(ScalarValue::Float64(value)) => *value == Some(0.0),
         ColumnarValue::Scalar(ScalarValue::Float32(value)) => *value == Some(0.0),
-        ColumnarValue::Scalar(value) => {
-            has_zero(&ColumnarValue::Array(value.to_array()?))?
-        }
+        ColumnarValue::Scalar(value) => has_zero(&ColumnarValue::Array(value.to_array()?))?,
         ColumnarValue::Array(array) => match array.data_type() {
             DataType::Float64 => array
                 .as_primitive::<Float64Type>()

@@ -220,7 +220,10 @@ impl ScalarUDFImpl for CheckLength {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
-        let [text, ColumnarValue::Scalar(ScalarValue::Int64(Some(length)))] = args.args.as_slice()
+        let [
+            text,
+            ColumnarValue::Scalar(ScalarValue::Int64(Some(length))),
+        ] = args.args.as_slice()
         else {
             return exec_err!("{CHECK_LENGTH} takes a text and a constant length");
         };

@@ -64,10 +64,7 @@ impl ScalarUDFImpl for Undefined {
             .into())
     }
 
-    fn return_field_from_args(
-        &self,
-        args: ReturnFieldArgs,
-    ) -> Result<arrow_schema::FieldRef> {
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<arrow_schema::FieldRef> {
         let names = args.arg_fields.iter().map(|field| match field.data_type() {
             DataType::Null => "unknown".to_owned(),
             _ => type_name(field),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::{FieldRef, Schema};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Volatility};
@@ -29,10 +30,28 @@ impl Walk<'_> {
             .map(|expr| call(expr, schema))
             .collect::<Result<Vec<_>>>()?;
         let input_mode = self.steps[input].mode;
+        let fields: Vec<FieldRef> = aggregate
+            .schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(i, field)| match i.checked_sub(group_by.len()) {
+                Some(call) => {
+                    let name = aggregates[call].sql(&self.steps[input].schema);
+                    Arc::new(field.as_ref().clone().with_name(name))
+                }
+                None => field.clone(),
+            })
+            .collect();
         let distinct = aggregates.is_empty() && !group_by.is_empty();
         let step = NewStep {
             inputs: vec![input],
-            key: Some((0..group_by.len()).collect()),
+            // A constant tells no rows apart.
+            key: Some(
+                (0..group_by.len())
+                    .filter(|group| !matches!(group_by[*group], ScalarExpr::Literal(_)))
+                    .collect(),
+            ),
             mode: match distinct {
                 true => input_mode,
                 false => ChangelogMode::Retract,
@@ -42,7 +61,7 @@ impl Walk<'_> {
                 group_by,
                 aggregates,
             },
-            schema: aggregate.schema.inner().clone(),
+            schema: Arc::new(Schema::new(fields)),
         };
         Ok(self.push(if distinct { "distinct" } else { "aggregate" }, step))
     }
@@ -119,10 +138,10 @@ fn bound(aggregates: &[AggregateCall], input: ChangelogMode) -> StateBound {
     for call in aggregates {
         let total_is_enough = !call.distinct
             && match call.function.as_str() {
-                "count" | "sum" | "avg" | "stddev" | "stddev_pop" | "var" | "var_pop" | "covar_samp"
-                | "covar_pop" | "corr" | "bit_xor" | "bool_and" | "bool_or" | "regr_slope"
-                | "regr_intercept" | "regr_count" | "regr_r2" | "regr_avgx" | "regr_avgy"
-                | "regr_sxx" | "regr_syy" | "regr_sxy" => true,
+                "count" | "sum" | "avg" | "stddev" | "stddev_pop" | "var" | "var_pop"
+                | "covar_samp" | "covar_pop" | "corr" | "bit_xor" | "bool_and" | "bool_or"
+                | "regr_slope" | "regr_intercept" | "regr_count" | "regr_r2" | "regr_avgx"
+                | "regr_avgy" | "regr_sxx" | "regr_syy" | "regr_sxy" => true,
                 // A minimum that is taken back needs the one behind it.
                 "min" | "max" | "bit_and" | "bit_or" | "first_value" | "last_value" => {
                     input == ChangelogMode::AppendOnly

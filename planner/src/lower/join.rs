@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, Join};
 
 use super::walk::{NewStep, Walk};
 use super::{OutputKind, PlanNotice};
-use crate::error::{PlanError, Result};
+use crate::error::Result;
 use crate::scalar_expr::{Literal, ScalarExpr};
 use crate::step_plan::{ChangelogMode, JoinKind, Operator, StateBound};
 
@@ -34,12 +34,24 @@ impl Walk<'_> {
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
+        // A side of which only the number of rows matters has one column here and none there.
+        let widths = (
+            join.left.schema().fields().len(),
+            join.right.schema().fields().len(),
+        );
+        let offset = self.width(left);
         let both = join.left.schema().join(join.right.schema())?;
         let filter = join
             .filter
             .as_ref()
             .map(|filter: &Expr| ScalarExpr::from_logical(filter, &both))
-            .transpose()?;
+            .transpose()?
+            .map(|filter| {
+                filter.shifted(&|column| match column < widths.0 {
+                    true => column,
+                    false => column - widths.0 + offset,
+                })
+            });
         let mut sides = Sides {
             left,
             right,
@@ -65,18 +77,77 @@ impl Walk<'_> {
                 self.exchange(&mut sides);
                 JoinKind::LeftAnti
             }
-            JoinType::LeftMark | JoinType::RightMark => {
-                return Err(PlanError::not_incremental(
-                    "EXISTS or IN with a subquery under OR or in an expression",
-                )
-                .with_hint("Write it as a UNION or as an outer join."));
+            JoinType::LeftMark => return Ok(self.mark(&sides, null_equals_null, join)),
+            JoinType::RightMark => {
+                self.exchange(&mut sides);
+                return Ok(self.mark(&sides, null_equals_null, join));
             }
         };
-        if let Some(step) = self.lookup(&mut sides, kind, null_equals_null) {
+        let step = match self.lookup(&mut sides, kind, null_equals_null) {
+            Some(step) => step,
+            None => {
+                let schema = self.joined_schema(&sides, kind);
+                self.push_join(sides, kind, null_equals_null, false, schema)
+            }
+        };
+        let semi = matches!(kind, JoinKind::LeftSemi | JoinKind::LeftAnti);
+        let wanted = join.schema.fields().len();
+        if semi || wanted == 0 || self.width(step) == wanted {
             return Ok(step);
         }
-        let schema = self.joined_schema(&sides, kind);
-        Ok(self.push_join(sides, kind, null_equals_null, false, schema))
+        // The columns that nobody looks at are dropped again.
+        let exprs: Vec<ScalarExpr> = (0..widths.0)
+            .chain(offset..offset + widths.1)
+            .map(ScalarExpr::Column)
+            .collect();
+        let fields: Vec<FieldRef> = exprs
+            .iter()
+            .filter_map(|expr| match expr {
+                ScalarExpr::Column(column) => {
+                    Some(self.steps[step].schema.fields()[*column].clone())
+                }
+                _ => None,
+            })
+            .collect();
+        Ok(self.project(step, exprs, Arc::new(Schema::new(fields))))
+    }
+
+    /// A mark join: each left row once, with whether it has a match. It is the rows that have one,
+    /// marked true, and the rows that have none, marked false.
+    fn mark(&mut self, sides: &Sides, null_equals_null: bool, join: &Join) -> usize {
+        let schema = join.schema.inner().clone();
+        let width = self.width(sides.left);
+        let halves = [(JoinKind::LeftSemi, true), (JoinKind::LeftAnti, false)];
+        let inputs: Vec<usize> = halves
+            .into_iter()
+            .map(|(kind, matched)| {
+                let half = Sides {
+                    left: sides.left,
+                    right: sides.right,
+                    on: sides.on.clone(),
+                    filter: sides.filter.clone(),
+                };
+                let joined = self.joined_schema(&half, kind);
+                let step = self.push_join(half, kind, null_equals_null, false, joined);
+                let exprs = (0..width)
+                    .map(ScalarExpr::Column)
+                    .chain([super::walk::truth(matched)])
+                    .collect();
+                self.project(step, exprs, schema.clone())
+            })
+            .collect();
+        let key = self.steps[sides.left].key.clone();
+        self.push(
+            "union",
+            NewStep {
+                inputs,
+                operator: Operator::Union,
+                schema,
+                key,
+                mode: ChangelogMode::Retract,
+                state: StateBound::Stateless,
+            },
+        )
     }
 
     /// `NOT IN`: a row is kept if no comparison is true *or unknown*.
@@ -137,7 +208,10 @@ impl Walk<'_> {
         }
         let modes = (self.steps[sides.left].mode, self.steps[sides.right].mode);
         match (kind, modes) {
-            (JoinKind::Inner | JoinKind::Left | JoinKind::LeftSemi | JoinKind::LeftAnti, (AppendOnly, Retract)) => {
+            (
+                JoinKind::Inner | JoinKind::Left | JoinKind::LeftSemi | JoinKind::LeftAnti,
+                (AppendOnly, Retract),
+            ) => {
                 let schema = self.joined_schema(sides, kind);
                 let sides = Sides {
                     left: sides.left,
@@ -189,7 +263,10 @@ impl Walk<'_> {
         };
         let mut fields = nullable(left, matches!(kind, JoinKind::Right | JoinKind::Full));
         if !matches!(kind, JoinKind::LeftSemi | JoinKind::LeftAnti) {
-            fields.extend(nullable(right, matches!(kind, JoinKind::Left | JoinKind::Full)));
+            fields.extend(nullable(
+                right,
+                matches!(kind, JoinKind::Left | JoinKind::Full),
+            ));
         }
         Arc::new(Schema::new(fields))
     }
@@ -234,17 +311,22 @@ impl Walk<'_> {
                     "this join keeps every row of {} for ever",
                     names.join(" and ")
                 ),
-                hint: Some(match (left.mode, right.mode) {
-                    (AppendOnly, AppendOnly) => {
-                        "Aggregate the streams first, or limit how long rows are kept.".into()
+                hint: match (left.mode, right.mode, kind) {
+                    (AppendOnly, AppendOnly, _) => {
+                        Some("Aggregate the streams before they are joined.".into())
                     }
-                    _ => "Use CREATE STREAM … AS to join each row with the table as it is when \
-                          the row arrives."
-                        .into(),
-                }),
+                    (_, _, JoinKind::Inner | JoinKind::Left | JoinKind::Right) => Some(
+                        "Use CREATE STREAM … AS to join each row with the table as it is when \
+                         the row arrives."
+                            .into(),
+                    ),
+                    _ => None,
+                },
             });
         }
-        if sides.on.is_empty() && sides.filter.is_none() && !matches!(kind, JoinKind::LeftSemi | JoinKind::LeftAnti)
+        if sides.on.is_empty()
+            && sides.filter.is_none()
+            && !matches!(kind, JoinKind::LeftSemi | JoinKind::LeftAnti)
         {
             let one_row = |step: usize| self.steps[step].key.as_ref().is_some_and(Vec::is_empty);
             if !one_row(sides.left) && !one_row(sides.right) {
@@ -290,9 +372,7 @@ impl Walk<'_> {
                     .any(|pair| *side(pair) == ScalarExpr::Column(*column))
             })
         };
-        let right_is_unique = right
-            .as_ref()
-            .is_some_and(|key| meets(key, |pair| &pair.1));
+        let right_is_unique = right.as_ref().is_some_and(|key| meets(key, |pair| &pair.1));
         if right_is_unique && matches!(kind, JoinKind::Inner | JoinKind::Left) && left.is_some() {
             return left;
         }

@@ -39,7 +39,9 @@ pub(super) fn optimize(plan: LogicalPlan, notices: &mut Vec<PlanNotice>) -> Resu
     let plan = drop_sorts(plan, notices)?;
     let mut options: ConfigOptions = config_options("UTC").as_ref().clone();
     // Subqueries are joins to us, and nothing else.
-    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    options
+        .optimizer
+        .enable_physical_uncorrelated_scalar_subquery = false;
     // Without a start time `now()` is not folded, so that it is seen and refused.
     let context = OptimizerContext::new_with_config_options(Arc::new(options))
         .without_query_execution_start_time();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::{FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
@@ -16,9 +16,7 @@ use crate::relations::{
     ROWOFFSET, ROWPARTITION, ROWTIME, RelationDef, RelationKind, Relations, ScanKind, scan_schema,
 };
 use crate::scalar_expr::{Literal, ScalarExpr};
-use crate::step_plan::{
-    ChangelogMode, Operator, Source, SourceColumn, StateBound, Step,
-};
+use crate::step_plan::{ChangelogMode, Operator, Source, SourceColumn, StateBound, Step};
 
 /// The steps so far.
 pub(super) struct Walk<'a> {
@@ -31,11 +29,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(
-        relations: &'a dyn Relations,
-        output: OutputKind,
-        notices: Vec<PlanNotice>,
-    ) -> Self {
+    pub fn new(relations: &'a dyn Relations, output: OutputKind, notices: Vec<PlanNotice>) -> Self {
         Self {
             relations,
             output,
@@ -48,14 +42,17 @@ impl<'a> Walk<'a> {
     /// Adds the steps of a plan and gives the position of its last.
     pub fn plan(&mut self, plan: &LogicalPlan) -> Result<usize> {
         match plan {
+            // A step has at least one column, whether anybody looks at it or not.
+            LogicalPlan::Projection(projection) if projection.expr.is_empty() => {
+                self.plan(&projection.input)
+            }
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Subquery(subquery) => self.plan(&subquery.subquery),
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
                 let input = self.plan(&filter.input)?;
-                let predicate =
-                    ScalarExpr::from_logical(&filter.predicate, filter.input.schema())?;
+                let predicate = ScalarExpr::from_logical(&filter.predicate, filter.input.schema())?;
                 Ok(self.filter(input, predicate))
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
@@ -73,7 +70,13 @@ impl<'a> Walk<'a> {
             LogicalPlan::Window(_) => Err(PlanError::not_incremental("a window function")),
             LogicalPlan::RecursiveQuery(_) => Err(PlanError::not_incremental("WITH RECURSIVE")),
             other => Err(PlanError::not_incremental(
-                other.display().to_string().split(':').next().unwrap_or_default().to_owned(),
+                other
+                    .display()
+                    .to_string()
+                    .split(':')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             )),
         }
     }
@@ -113,6 +116,31 @@ impl<'a> Walk<'a> {
 
     pub fn project(&mut self, input: usize, exprs: Vec<ScalarExpr>, schema: SchemaRef) -> usize {
         let source = &self.steps[input];
+        // A projection of a projection that only moves columns is one.
+        if let Operator::Project { exprs: inner } = &source.operator
+            && input + 1 == self.steps.len()
+            && inner
+                .iter()
+                .all(|expr| matches!(expr, ScalarExpr::Column(_)))
+        {
+            let places: Vec<usize> = inner
+                .iter()
+                .filter_map(|expr| match expr {
+                    ScalarExpr::Column(column) => Some(*column),
+                    _ => None,
+                })
+                .collect();
+            let below = source.inputs[0];
+            self.steps.pop();
+            if let Some(count) = self.counts.get_mut("project") {
+                *count -= 1;
+            }
+            let exprs = exprs
+                .iter()
+                .map(|expr| expr.shifted(&|column| places[column]))
+                .collect();
+            return self.project(below, exprs, schema);
+        }
         let key = source.key.as_ref().and_then(|key| {
             key.iter()
                 .map(|column| {
@@ -174,11 +202,14 @@ impl<'a> Walk<'a> {
         // Filters may name columns that the scan does not give; they need them before.
         let filters = conjunction(scan.filters.iter().cloned());
         let mut scanned = positions.clone();
+        if scanned.is_empty() && filters.is_none() {
+            scanned.push(0);
+        }
         if let Some(filters) = &filters {
             for column in filters.column_refs() {
-                let position = full.index_of(&column.name).map_err(|_| {
-                    PlanError::internal(format!("filter of a scan names {column}"))
-                })?;
+                let position = full
+                    .index_of(&column.name)
+                    .map_err(|_| PlanError::internal(format!("filter of a scan names {column}")))?;
                 if !scanned.contains(&position) {
                     scanned.push(position);
                 }
@@ -198,13 +229,14 @@ impl<'a> Walk<'a> {
         )?;
         let predicate = ScalarExpr::from_logical(&filters, &scanned_schema)?;
         let filtered = self.filter(input, predicate);
-        if scanned.len() == positions.len() {
+        if scanned.len() == positions.len() || positions.is_empty() {
             return Ok(filtered);
         }
         let exprs = (0..positions.len()).map(ScalarExpr::Column).collect();
-        let schema = Arc::new(full.project(&positions).map_err(|error| {
-            PlanError::internal(format!("projection of a scan: {error}"))
-        })?);
+        let schema = Arc::new(
+            full.project(&positions)
+                .map_err(|error| PlanError::internal(format!("projection of a scan: {error}")))?,
+        );
         Ok(self.project(filtered, exprs, schema))
     }
 
@@ -212,7 +244,11 @@ impl<'a> Walk<'a> {
         if let Some(def) = self.relations.relation(name.schema(), name.table()) {
             return Ok(def);
         }
-        if self.relations.system_source(name.schema(), name.table()).is_some() {
+        if self
+            .relations
+            .system_source(name.schema(), name.table())
+            .is_some()
+        {
             return Err(PlanError::not_incremental(format!(
                 "the system catalog \"{name}\""
             )));
@@ -267,9 +303,29 @@ impl<'a> Walk<'a> {
     }
 
     fn projection(&mut self, projection: &Projection) -> Result<usize> {
+        // `SELECT 1` is a row of its own.
+        if let LogicalPlan::EmptyRelation(empty) = projection.input.as_ref()
+            && empty.produce_one_row
+        {
+            let row: Option<Vec<_>> = projection
+                .expr
+                .iter()
+                .map(|expr| match unalias(expr) {
+                    Expr::Literal(value, _) => Some(value),
+                    _ => None,
+                })
+                .collect();
+            if let Some(row) = row {
+                let row = row
+                    .into_iter()
+                    .map(Literal::from_scalar)
+                    .collect::<Result<_>>()?;
+                return Ok(self.constant(vec![row], projection.schema.inner().clone()));
+            }
+        }
         let input = self.plan(&projection.input)?;
         let exprs = ScalarExpr::all_from_logical(&projection.expr, projection.input.schema())?;
-        let schema = projection.schema.inner().clone();
+        let schema = self.readable(input, &exprs, projection.schema.inner());
         let nothing_changes = exprs.len() == self.steps[input].schema.fields().len()
             && exprs
                 .iter()
@@ -281,11 +337,43 @@ impl<'a> Walk<'a> {
         Ok(self.project(input, exprs, schema))
     }
 
-    fn union(&mut self, inputs: &[Arc<LogicalPlan>], schema: SchemaRef) -> Result<usize> {
-        let inputs = inputs
+    /// The schema of a projection, with the names of the steps below where DataFusion has put an
+    /// expression's text.
+    fn readable(&self, input: usize, exprs: &[ScalarExpr], schema: &SchemaRef) -> SchemaRef {
+        let below = &self.steps[input].schema;
+        let fields: Vec<FieldRef> = schema
+            .fields()
             .iter()
-            .map(|input| self.plan(input))
-            .collect::<Result<Vec<_>>>()?;
+            .zip(exprs)
+            .map(|(field, expr)| match expr {
+                ScalarExpr::Column(column) if field.name().contains('(') => Arc::new(
+                    field
+                        .as_ref()
+                        .clone()
+                        .with_name(below.field(*column).name()),
+                ),
+                _ => field.clone(),
+            })
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    pub fn union(&mut self, inputs: &[Arc<LogicalPlan>], schema: SchemaRef) -> Result<usize> {
+        let mut planned = Vec::with_capacity(inputs.len());
+        let counted = schema.fields().is_empty();
+        let schema = match counted {
+            true => one_column(),
+            false => schema,
+        };
+        for input in inputs {
+            let input = self.plan(input)?;
+            planned.push(match counted {
+                // Only the number of rows matters.
+                true => self.project(input, vec![truth(true)], schema.clone()),
+                false => input,
+            });
+        }
+        let inputs = planned;
         let mode = self.mode_of(&inputs);
         Ok(self.push(
             "union",
@@ -323,11 +411,6 @@ impl<'a> Walk<'a> {
             lists.push(*position);
         }
         lists.sort_unstable();
-        let key = self.steps[input]
-            .key
-            .as_ref()
-            .filter(|_| false)
-            .cloned();
         let mode = self.steps[input].mode;
         Ok(self.push(
             "unnest",
@@ -338,7 +421,7 @@ impl<'a> Walk<'a> {
                     preserve_nulls: unnest.options.null_handling != NullHandling::Drop,
                 },
                 schema: unnest.schema.inner().clone(),
-                key,
+                key: None,
                 mode,
                 state: StateBound::Stateless,
             },
@@ -353,9 +436,7 @@ impl<'a> Walk<'a> {
                 row.iter()
                     .map(|expr| match unalias(expr) {
                         Expr::Literal(value, _) => Literal::from_scalar(value),
-                        other => Err(PlanError::not_incremental(format!(
-                            "{other} in VALUES"
-                        ))),
+                        other => Err(PlanError::not_incremental(format!("{other} in VALUES"))),
                     })
                     .collect()
             })
@@ -364,11 +445,12 @@ impl<'a> Walk<'a> {
     }
 
     fn empty(&mut self, empty: &EmptyRelation) -> usize {
-        let rows = match empty.produce_one_row {
-            true => vec![Vec::new()],
-            false => Vec::new(),
+        let (rows, schema) = match empty.produce_one_row {
+            true => (vec![vec![truth_literal(true)]], one_column()),
+            false if empty.schema.fields().is_empty() => (Vec::new(), one_column()),
+            false => (Vec::new(), empty.schema.inner().clone()),
         };
-        self.constant(rows, empty.schema.inner().clone())
+        self.constant(rows, schema)
     }
 
     fn constant(&mut self, rows: Vec<Vec<Literal>>, schema: SchemaRef) -> usize {
@@ -384,6 +466,26 @@ impl<'a> Walk<'a> {
             },
         )
     }
+}
+
+/// The schema of rows of which only the number matters.
+fn one_column() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new(
+        "row",
+        DataType::Boolean,
+        false,
+    )]))
+}
+
+pub(super) fn truth_literal(value: bool) -> Literal {
+    Literal {
+        data_type: DataType::Boolean,
+        value: Some(value.to_string()),
+    }
+}
+
+pub(super) fn truth(value: bool) -> ScalarExpr {
+    ScalarExpr::Literal(truth_literal(value))
 }
 
 fn unalias(expr: &Expr) -> &Expr {

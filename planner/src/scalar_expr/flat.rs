@@ -167,7 +167,11 @@ impl TryFrom<Flat> for ScalarExpr {
             let expr = built.expr(node)?;
             built.0.push(Some(expr));
         }
-        let root = built.0.pop().flatten().ok_or("an expression without nodes")?;
+        let root = built
+            .0
+            .pop()
+            .flatten()
+            .ok_or("an expression without nodes")?;
         match built.0.iter().all(Option::is_none) {
             true => Ok(root),
             false => Err("an expression with nodes that are not used"),
@@ -266,6 +270,8 @@ impl Built {
     }
 
     fn take_all(&mut self, at: Vec<usize>) -> Result<Vec<ScalarExpr>, &'static str> {
-        at.into_iter().map(|at| self.take(at).map(|expr| *expr)).collect()
+        at.into_iter()
+            .map(|at| self.take(at).map(|expr| *expr))
+            .collect()
     }
 }

@@ -134,8 +134,7 @@ impl ScalarExpr {
             },
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 if func.signature().volatility != Volatility::Immutable {
-                    let error =
-                        PlanError::not_incremental(format!("function {}()", func.name()));
+                    let error = PlanError::not_incremental(format!("function {}()", func.name()));
                     return Err(match func.name() {
                         "now" | "current_date" | "current_time" => {
                             error.with_hint("Use rowtime, the event time of a row.")
@@ -155,9 +154,8 @@ impl ScalarExpr {
             | Expr::InSubquery(_)
             | Expr::SetComparison(_)
             | Expr::OuterReferenceColumn(..) => {
-                return Err(PlanError::not_incremental("this subquery").with_detail(
-                    "It could not be turned into a join.",
-                ));
+                return Err(PlanError::not_incremental("this subquery")
+                    .with_detail("It could not be turned into a join."));
             }
             Expr::Placeholder(placeholder) => {
                 return Err(PlanError::not_incremental(format!(
@@ -209,9 +207,7 @@ impl ScalarExpr {
     pub fn to_logical(&self) -> Result<Expr> {
         let boxed = |expr: &ScalarExpr| expr.to_logical().map(Box::new);
         Ok(match self {
-            ScalarExpr::Column(column) => {
-                Expr::Column(Column::new_unqualified(column.to_string()))
-            }
+            ScalarExpr::Column(column) => Expr::Column(Column::new_unqualified(column.to_string())),
             ScalarExpr::Literal(literal) => Expr::Literal(literal.to_scalar()?, None),
             ScalarExpr::Binary { op, left, right } => {
                 let operator = operator(op)
@@ -233,7 +229,12 @@ impl ScalarExpr {
                 negated,
                 low,
                 high,
-            } => Expr::Between(Between::new(boxed(expr)?, *negated, boxed(low)?, boxed(high)?)),
+            } => Expr::Between(Between::new(
+                boxed(expr)?,
+                *negated,
+                boxed(low)?,
+                boxed(high)?,
+            )),
             ScalarExpr::Like {
                 expr,
                 negated,

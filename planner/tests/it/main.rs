@@ -1,0 +1,7 @@
+//! The planner from outside: a statement's text in, a plan's text out.
+
+mod bind;
+mod catalog;
+mod dml;
+mod lower;
+mod scalar;
