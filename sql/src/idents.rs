@@ -265,10 +265,17 @@ impl<R: Rewrite> Walk<'_, R> {
 }
 
 /// Gives every name the form [`crate::ast`] promises.
-pub(crate) struct Normalize;
+#[derive(Default)]
+pub(crate) struct Normalize {
+    /// The first name met that is empty: sqlparser takes strings for names in places, `''` too.
+    pub(crate) empty: Option<Ident>,
+}
 
 impl Rewrite for Normalize {
     fn ident(&mut self, ident: &mut Ident, role: Role) {
+        if ident.value.is_empty() {
+            self.empty.get_or_insert_with(|| ident.clone());
+        }
         match role {
             Role::Function => normalize_function(ident),
             Role::Name => ident.quote_style = Some('"'),

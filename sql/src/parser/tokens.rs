@@ -7,7 +7,13 @@ use sqlparser::{
 };
 
 use super::{Result, StatementParser};
-use crate::{ast::DataType, audit, blank, dialect::is_reserved, idents};
+use crate::{
+    ast::{DataType, position},
+    audit, blank,
+    dialect::is_reserved,
+    error::{ParseError, ParseErrorKind},
+    idents,
+};
 
 impl StatementParser<'_> {
     pub(super) fn at_end(&self) -> bool {
@@ -211,7 +217,14 @@ impl StatementParser<'_> {
     /// Makes what sqlparser has read ready for the tree, or refuses it.
     pub(super) fn finish<T: Visit + VisitMut>(&self, tree: &mut T) -> Result<()> {
         blank::spell_out_tables(tree);
-        idents::rewrite(tree, &mut idents::Normalize);
+        let mut normalize = idents::Normalize::default();
+        idents::rewrite(tree, &mut normalize);
+        if let Some(empty) = normalize.empty {
+            let mut error =
+                ParseError::new(ParseErrorKind::Syntax, "zero-length delimited identifier");
+            error.position = position(empty.span);
+            return Err(error);
+        }
         audit::check(tree, &self.options.limits)
     }
 
