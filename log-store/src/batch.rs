@@ -7,7 +7,7 @@
 //!        · base_offset:u64 · last_offset_delta:u32 · rows:u32
 //!        · epoch:u64 · epoch_time:i64 · parts:u32 · group_delta:u32
 //!        · rowtime_min:i64 · rowtime_max:i64
-//!        · producer_id:i64 · producer_epoch:i16 · 0:u16 · sequence:i32
+//!        · producer_id:i64 · producer_epoch:i16 · epoch_delta:u16 · sequence:i32
 //!        · schema_id:u32 · lead:u8 · 0[3]                                            (little-endian)
 //! ```
 //!
@@ -16,7 +16,8 @@
 //! (and hopped over) before its body is read, and the appender's own thread computes the checksum of the body.
 //!
 //! `parts` is how many batches its epoch has over all topics; `group_delta` reaches back to the first offset of its
-//! epoch in this partition. With these two recovery needs no commit record: see [`crate::recovery`].
+//! epoch in this partition; `epoch_delta` back to the epoch that was sealed before (zero if it does not fit). With these
+//! recovery needs no commit record: see [`crate::recovery`].
 
 use std::{any::Any, fmt, ops::Range, sync::Arc};
 
@@ -199,6 +200,7 @@ pub(crate) struct BatchHeader {
     pub epoch_time: i64,
     pub parts: u32,
     pub group_delta: u32,
+    pub epoch_delta: u16,
     pub rowtime_min: i64,
     pub rowtime_max: i64,
     pub schema_id: u32,
@@ -225,6 +227,12 @@ impl BatchHeader {
     /// The first offset of this batch's epoch in this partition.
     pub fn group_base(&self) -> Offset {
         Offset(self.base_offset.0 - u64::from(self.group_delta))
+    }
+
+    /// The epoch sealed before this one, if the header says.
+    pub fn previous_epoch(&self) -> Option<Epoch> {
+        let delta = u64::from(self.epoch_delta);
+        (delta > 0).then(|| Epoch(self.epoch.0.saturating_sub(delta)))
     }
 
     pub fn is_last_of_epoch(&self) -> bool {
@@ -278,7 +286,7 @@ impl BatchHeader {
         // Producer id, epoch and sequence: reserved, absent.
         put(&(-1i64).to_le_bytes());
         put(&(-1i16).to_le_bytes());
-        put(&[0; 2]);
+        put(&self.epoch_delta.to_le_bytes());
         put(&(-1i32).to_le_bytes());
         put(&self.schema_id.to_le_bytes());
         put(&[self.lead, 0, 0, 0]);
@@ -319,8 +327,12 @@ impl BatchHeader {
             group_delta: u32::from_le_bytes(fields.take()),
             rowtime_min: i64::from_le_bytes(fields.take()),
             rowtime_max: i64::from_le_bytes(fields.take()),
+            epoch_delta: {
+                let _producer: [u8; 10] = fields.take();
+                u16::from_le_bytes(fields.take())
+            },
             schema_id: {
-                let _producer: [u8; 16] = fields.take();
+                let _sequence: [u8; 4] = fields.take();
                 u32::from_le_bytes(fields.take())
             },
             lead: {
@@ -404,6 +416,7 @@ impl Prepared {
             epoch_time: 0,
             parts: 0,
             group_delta: 0,
+            epoch_delta: 0,
             rowtime_min: batch.rowtime_min,
             rowtime_max: batch.rowtime_max,
             schema_id: batch.schema_id,

@@ -182,6 +182,7 @@ impl Shared {
             epoch,
             time: self.env.clock.now_micros().max(self.env.sealed.last_time()),
             parts: count,
+            previous: self.env.sealed.epoch(),
         };
 
         let mut writing: Vec<Writing<'_>> = Vec::with_capacity(parts.len());

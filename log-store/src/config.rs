@@ -40,6 +40,8 @@ pub struct LogConfig {
     pub merge_target_bytes: usize,
     /// How merged and compacted bodies are stored.
     pub rewrite_compression: crate::Compression,
+    /// Compaction remembers keys of about this many bytes at a time.
+    pub compaction_bytes_max: usize,
     /// A background thread looks after manifest, retention, merging and compaction. Without it the owner calls
     /// [`crate::Log::run_maintenance_once`].
     pub background: bool,
@@ -67,6 +69,7 @@ impl LogConfig {
             merge_below_bytes: 64 << 10,
             merge_target_bytes: 1 << 20,
             rewrite_compression: crate::Compression::Lz4,
+            compaction_bytes_max: 256 << 20,
             background: true,
             maintenance_interval_ms: 10_000,
             manifest_bytes: 64 << 20,

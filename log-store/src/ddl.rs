@@ -49,6 +49,7 @@ impl Log {
             partitions,
             frontier: watch::Sender::new(Epoch::ZERO),
             synced_frontier: RwLock::default(),
+            compaction_bound: RwLock::default(),
             env: shared.env.clone(),
         });
         manifest.next_topic = TopicId(id.0 + 1);

@@ -85,6 +85,7 @@ impl Shared {
                 epoch,
                 time,
                 parts: batches.len() as u32,
+                previous: epoch,
             };
             let result = if epoch <= last {
                 Err(LogError::EpochNotAfter {

@@ -34,6 +34,7 @@ mod maintenance;
 mod manifest;
 mod partition;
 mod recovery;
+mod rewrite;
 mod sealed;
 mod segment;
 pub mod sim;

@@ -105,7 +105,7 @@ impl Log {
             maintenance: Mutex::new(()),
         });
         match shared.write_manifest() {
-            Ok(()) => recovery::finish(&shared, &recovered.cuts)?,
+            Ok(()) => recovery::finish(&shared, &recovered.cuts, &recovered.removed)?,
             // A full disk can still be read from.
             Err(LogError::DiskFull) => shared.fail(&LogError::DiskFull),
             Err(error) => return Err(error),

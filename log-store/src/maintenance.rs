@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    Cleanup, Log, LogError,
+    Cleanup, Epoch, Log, LogError, TopicId,
     log::Shared,
     partition::PartitionInner,
+    rewrite::Survivors,
     segment::{SEGMENT_HEADER_LEN, Segment},
     topic::TopicInner,
 };
@@ -31,6 +32,16 @@ impl Log {
     /// One round of background work, on the calling thread.
     pub fn run_maintenance_once(&self) -> Result<MaintenanceReport, LogError> {
         self.shared.run_maintenance()
+    }
+
+    /// Lets compaction touch rows of a compacted topic up to an epoch: no reader will replay from before it any more.
+    ///
+    /// A replay of epochs whose rows were partly compacted away would not give the same output again; so nothing is
+    /// compacted until the engine says how far its checkpoints have come, and says so anew after each start.
+    pub fn set_compaction_bound(&self, topic: TopicId, epoch: Epoch) -> Result<(), LogError> {
+        let topic = self.shared.topic(topic)?;
+        *topic.compaction_bound.write() = epoch;
+        Ok(())
     }
 }
 
@@ -129,10 +140,111 @@ impl Shared {
 
     fn rewrite(
         &self,
-        _topic: &TopicInner,
-        _partition: &Arc<PartitionInner>,
-        _report: &mut MaintenanceReport,
+        topic: &TopicInner,
+        partition: &Arc<PartitionInner>,
+        report: &mut MaintenanceReport,
     ) -> Result<(), LogError> {
+        let cleanup = topic.config.read().cleanup;
+        let result = match cleanup {
+            Cleanup::Delete => self.merge(partition, report),
+            Cleanup::Compact {
+                tombstone_retention_ms,
+            } => self.compact(topic, partition, tombstone_retention_ms, report),
+        };
+        match result {
+            // The segments stay as they are, and whoever reads them learns of the damage. Others go on.
+            Err(error @ (LogError::Codec(_) | LogError::Corruption(_))) => {
+                tracing::error!(
+                    topic = topic.id.0,
+                    partition = partition.id.0,
+                    %error,
+                    "segments could not be rewritten"
+                );
+                Ok(())
+            }
+            Err(LogError::Closed) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn merge(
+        &self,
+        partition: &Arc<PartitionInner>,
+        report: &mut MaintenanceReport,
+    ) -> Result<(), LogError> {
+        let (closed, segment_bytes) = closed(partition);
+        let unmerged = |segment: &Arc<Segment>| !segment.summary().merged;
+        for group in closed.chunk_by(|a, b| unmerged(a) == unmerged(b)) {
+            if !unmerged(&group[0]) {
+                continue;
+            }
+            for run in runs(group, segment_bytes) {
+                if self.is_ending() {
+                    return Ok(());
+                }
+                self.replace(partition, run, None, report)?;
+            }
+        }
         Ok(())
     }
+
+    /// Keeps the last row of each key, once enough has come in since the last time.
+    fn compact(
+        &self,
+        topic: &TopicInner,
+        partition: &Arc<PartitionInner>,
+        tombstone_retention_ms: u64,
+        report: &mut MaintenanceReport,
+    ) -> Result<(), LogError> {
+        let bound = *topic.compaction_bound.read();
+        let (mut segments, segment_bytes) = closed(partition);
+        segments.truncate(segments.partition_point(|s| s.summary().last_epoch <= bound));
+        let clean = segments.partition_point(|segment| segment.summary().compacted);
+        let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|s| s.len()).sum::<u64>();
+        let dirty = &segments[clean..];
+        if dirty.is_empty() || bytes(dirty) * 2 < bytes(&segments[..clean]) {
+            return Ok(());
+        }
+        let (survivors, covered) = Survivors::of(
+            &self.env,
+            dirty,
+            self.horizon(tombstone_retention_ms),
+            self.env.config.compaction_bytes_max,
+        )?;
+        // Oldest first: a tombstone must not go before what it hides.
+        for run in runs(&segments[..clean + covered], segment_bytes) {
+            if self.is_ending() {
+                return Ok(());
+            }
+            self.replace(partition, run, Some(&survivors), report)?;
+        }
+        Ok(())
+    }
+}
+
+/// All segments of a partition but the last, and how large one may be.
+fn closed(partition: &PartitionInner) -> (Vec<Arc<Segment>>, u64) {
+    let state = partition.state.read();
+    let count = state.segments.len().saturating_sub(1);
+    (state.segments[..count].to_vec(), state.segment_bytes)
+}
+
+/// Neighbours that fit into one segment.
+fn runs(segments: &[Arc<Segment>], bytes_max: u64) -> Vec<&[Arc<Segment>]> {
+    let mut runs = Vec::new();
+    let mut rest = segments;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fitting = rest
+            .iter()
+            .take_while(|segment| {
+                bytes += segment.len();
+                bytes <= bytes_max
+            })
+            .count();
+        let (run, after) = rest.split_at(fitting.max(1));
+        runs.push(run);
+        rest = after;
+    }
+    runs
 }

@@ -24,7 +24,7 @@ use crate::{
     TopicKind,
     manifest::{PartitionEntry, SegmentEntry},
     sealed::Sealed,
-    segment::{Segment, Summary},
+    segment::{SEGMENT_HEADER_LEN, Segment, Summary},
     tail::{Tail, TailBudget},
 };
 
@@ -155,23 +155,30 @@ impl PartitionInner {
             .collect();
         let mut last_epoch = state.last_epoch;
         let mut end = state.end;
-        if !published_is_durable
-            && let Some(active) = &writer.active
-            && let Some(last) = segments.last_mut()
-            && last.base == active.id.base
+        if let Some(active) = &writer.active
+            && segments
+                .last()
+                .is_some_and(|last| last.base == active.id.base)
         {
-            let synced = writer
-                .synced
-                .clone()
-                .unwrap_or_else(|| Summary::empty(active.id.base));
-            end = synced.end;
-            *last = SegmentEntry::new(active.id.base, active.id.generation, &synced);
-            last_epoch = segments
-                .iter()
-                .rev()
-                .map(|segment| segment.epochs.1)
-                .find(|epoch| *epoch != Epoch::ZERO)
-                .unwrap_or_default();
+            if !published_is_durable {
+                let synced = writer
+                    .synced
+                    .clone()
+                    .unwrap_or_else(|| Summary::empty(active.id.base));
+                segments.pop();
+                end = synced.end;
+                last_epoch = match synced.last_epoch {
+                    Epoch::ZERO => segments.last().map_or(Epoch::ZERO, |last| last.epochs.1),
+                    epoch => epoch,
+                };
+                segments.push(SegmentEntry::new(
+                    active.id.base,
+                    active.id.generation,
+                    &synced,
+                ));
+            }
+            // Of a new file not even the name need be durable: recovery finds it behind what is listed, or does not.
+            segments.pop_if(|last| last.len <= SEGMENT_HEADER_LEN);
         }
         PartitionEntry {
             start: state.start,

@@ -23,11 +23,7 @@
 mod apply;
 mod tail;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
     BodyCodec, Clock, Corruption, Disk, Durability, Epoch, LogConfig, LogError, Offset,
@@ -70,6 +66,8 @@ pub(crate) struct Recovered {
     pub report: RecoveryReport,
     /// Files with dead bytes behind their recorded length.
     pub cuts: Vec<(PathBuf, u64)>,
+    /// Files that the next manifest does not name.
+    pub removed: Vec<PathBuf>,
 }
 
 pub(crate) fn recover(
@@ -132,8 +130,9 @@ pub(crate) fn recover(
         manifest: ManifestState {
             generation: manifest.generation,
             next_topic: manifest.next_topic,
-            garbage: applied.garbage,
+            garbage: applied.garbage.clone(),
         },
+        removed: applied.garbage,
         report,
         cuts: applied.cuts,
     })
@@ -174,7 +173,8 @@ fn judge(
 ) -> Result<Verdict, LogError> {
     // How many parts of each epoch behind the manifest's knowledge were found, of how many.
     let mut parts: BTreeMap<Epoch, (u32, u32)> = BTreeMap::new();
-    let mut traces: BTreeSet<Epoch> = BTreeSet::from([manifest.sealed]);
+    // Every epoch of which there is a trace, and the one that was sealed before it.
+    let mut traces: BTreeMap<Epoch, Option<Epoch>> = BTreeMap::from([(manifest.sealed, None)]);
     let mut newest = manifest.sealed;
     for partition in found.iter() {
         for header in partition.traces() {
@@ -190,7 +190,9 @@ fn judge(
                 count.0 += 1;
             }
         }
-        traces.extend(partition.traces().map(|header| header.epoch));
+        for header in partition.traces() {
+            traces.insert(header.epoch, header.previous_epoch());
+        }
     }
     let is_complete = |epoch: &Epoch| {
         *epoch <= manifest.sealed || parts.get(epoch).is_some_and(|(found, all)| found >= all)
@@ -198,20 +200,27 @@ fn judge(
 
     let sealed = match manifest.durability {
         // Nothing orders what reached the disk: back to where all is complete.
-        Durability::Os => traces
-            .iter()
-            .take_while(|epoch| is_complete(epoch))
-            .last()
-            .copied()
-            .unwrap_or(manifest.sealed)
-            .max(manifest.sealed),
+        Durability::Os => {
+            let mut sealed = manifest.sealed;
+            for (epoch, previous) in traces.range(manifest.sealed.next()..) {
+                if !is_complete(epoch) || previous.is_some_and(|previous| previous != sealed) {
+                    break;
+                }
+                sealed = *epoch;
+            }
+            sealed
+        }
         Durability::Sync => {
-            let last = traces.last().copied().unwrap_or(manifest.sealed);
+            let last = traces.keys().last().copied().unwrap_or(manifest.sealed);
             if is_complete(&last) {
                 last
             } else {
-                let earlier = traces.range(..last).next_back().copied();
-                earlier.unwrap_or(manifest.sealed).max(manifest.sealed)
+                let earlier = traces.range(..last).next_back().map(|(epoch, _)| *epoch);
+                let previous = traces.get(&last).copied().flatten();
+                earlier
+                    .max(previous)
+                    .unwrap_or_default()
+                    .max(manifest.sealed)
             }
         }
     };
@@ -225,6 +234,11 @@ fn judge(
                 continue;
             }
             explain_missing(found, epoch, count, all, config)?;
+        }
+        for previous in traces.values().copied().flatten() {
+            if previous > manifest.sealed && !traces.contains_key(&previous) {
+                explain_missing(found, previous, 0, 1, config)?;
+            }
         }
     }
     Ok(Verdict { sealed, newest })

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::{
     Corruption, Disk, DiskFile, Epoch, LogError, Offset, OpenMode, PartitionId, StoredBatch,
     TopicId,
-    batch::{BatchHeader, Parsed, decode_batch, parse},
+    batch::{BatchHeader, Parsed, body_range, decode_batch, parse},
     index::Index,
     manifest::SegmentEntry,
 };
@@ -571,5 +571,13 @@ impl<'a> Headers<'a> {
         }
         let bytes = self.window.slice(at..at + header.length() as usize);
         decode_batch(header, &bytes).map_err(|reason| damaged(&reason))
+    }
+
+    /// Body and extension of a batch as they are stored.
+    pub fn raw(&self, position: u64, header: &BatchHeader) -> (Bytes, Bytes) {
+        let at = (position - self.start) as usize;
+        let bytes = self.window.slice(at..at + header.length() as usize);
+        let (body, extension) = body_range(header);
+        (bytes.slice(body), bytes.slice(extension))
     }
 }

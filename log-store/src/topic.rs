@@ -20,6 +20,8 @@ pub(crate) struct TopicInner {
     pub frontier: watch::Sender<Epoch>,
     /// The frontier as of the last sync.
     pub synced_frontier: RwLock<Epoch>,
+    /// Compaction goes no further than this epoch.
+    pub compaction_bound: RwLock<Epoch>,
     pub env: Arc<Env>,
 }
 

@@ -110,10 +110,9 @@ impl Partition {
             if !exhausted || bytes >= bytes_max {
                 return Ok(out);
             }
-            from = end.max(
-                out.last()
-                    .map_or(end, |last| Offset(last.last_offset.0 + 1)),
-            );
+            from = out
+                .last()
+                .map_or(end, |last| last.last_offset.plus(1).max(end));
         }
     }
 
@@ -182,8 +181,8 @@ impl Partition {
     }
 }
 
-/// The segment that holds `offset`, or would.
+/// The first segment that reaches beyond `offset`. (Where compaction left nothing, that may begin after it.)
 fn segment_of(segments: &[Arc<Segment>], offset: Offset) -> Option<Arc<Segment>> {
-    let after = segments.partition_point(|segment| segment.id.base <= offset);
-    segments.get(after.checked_sub(1)?).cloned()
+    let first = segments.partition_point(|segment| segment.end() <= offset);
+    segments.get(first).cloned()
 }

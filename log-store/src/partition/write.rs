@@ -20,6 +20,8 @@ pub(crate) struct Stamp {
     pub epoch: Epoch,
     pub time: i64,
     pub parts: u32,
+    /// The epoch sealed before.
+    pub previous: Epoch,
 }
 
 /// Batches that were written to a partition's active segment and are not published yet.
@@ -58,6 +60,8 @@ impl PartitionInner {
             header.epoch = stamp.epoch;
             header.epoch_time = stamp.time;
             header.parts = stamp.parts;
+            let delta = stamp.epoch.0.saturating_sub(stamp.previous.0);
+            header.epoch_delta = u16::try_from(delta).unwrap_or(0);
             header.flags = if index + 1 == count {
                 FLAG_LAST_OF_EPOCH
             } else {
@@ -105,13 +109,6 @@ impl PartitionInner {
             writer.dir_made = true;
             writer.names_unsynced = true;
         }
-        let generation = self
-            .state
-            .read()
-            .segments
-            .last()
-            .filter(|last| last.id.base == writer.next)
-            .map_or(0, |last| last.id.generation + 1);
         let segment = Segment::create(
             disk,
             &self.dir,
@@ -119,14 +116,24 @@ impl PartitionInner {
                 topic: self.topic,
                 partition: self.id,
                 base: writer.next,
-                generation,
+                // Generation zero is what recovery looks for behind the manifest's knowledge.
+                generation: 0,
             },
         )?;
         writer.names_unsynced = true;
         writer.active = Some(segment.clone());
         writer.position = SEGMENT_HEADER_LEN;
         writer.synced = None;
-        self.state.write().segments.push(segment.clone());
+        let mut state = self.state.write();
+        if let Some(before) = state.segments.last().map(|before| before.summary()) {
+            // Until it has epochs of its own; searches rely on these never decreasing along the segments.
+            segment.update_summary(|summary| {
+                summary.last_epoch = before.last_epoch;
+                summary.last_time = before.last_time;
+            });
+        }
+        state.segments.push(segment.clone());
+        drop(state);
         Ok(segment)
     }
 

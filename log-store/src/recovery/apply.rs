@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -78,6 +78,7 @@ fn open_topic(
         partitions,
         frontier: watch::Sender::new(entry.frontier),
         synced_frontier: RwLock::new(entry.frontier),
+        compaction_bound: RwLock::default(),
         env: env.clone(),
     })
 }
@@ -115,6 +116,7 @@ fn open_partition(
         found.entry.damage = None;
     }
 
+    drop_files_behind(env, &mut found)?;
     let mut segments: Vec<Arc<Segment>> = listed(env, &found);
     let mut writer = Writer {
         next: found.entry.end,
@@ -162,7 +164,8 @@ fn open_partition(
                     .map(|id| id.generation),
             )
             .max()
-            .map_or(0, |generation| generation + 1);
+            // Never zero: until the manifest lists the file, it must not be taken for a tail.
+            .map_or(1, |generation| generation + 1);
         let id = SegmentId {
             topic: found.topic,
             partition: found.id,
@@ -223,6 +226,27 @@ fn open_partition(
         }),
         writer: Mutex::new(writer),
     }))
+}
+
+/// Removes files that hold nothing that counts, durably and before anything else changes: once the batches before them are
+/// cut off, a file that begins further on would look as if some were missing.
+fn drop_files_behind(env: &Env, found: &mut FoundPartition) -> Result<(), LogError> {
+    let end = found.end();
+    let mut removed = false;
+    // The last first, so that at no moment there is a gap before a file.
+    while let Some((base, generation)) = found.tail_files.pop_if(|(base, _)| *base >= end) {
+        let path = Segment::path_of(&found.dir, base, generation);
+        env.disk
+            .remove(&path)
+            .map_err(|error| LogError::io("remove", &path, error))?;
+        removed = true;
+    }
+    if removed {
+        env.disk
+            .sync_dir(&found.dir)
+            .map_err(|error| LogError::io("sync", &found.dir, error))?;
+    }
+    Ok(())
 }
 
 /// How many batches of the tail count.
@@ -368,10 +392,23 @@ fn cut(env: &Env, path: &PathBuf, len: u64) -> Result<(), LogError> {
         .map_err(|error| LogError::io("cut", path, error))
 }
 
-/// After the manifest was written: dead bytes behind closed segments go.
-pub(crate) fn finish(shared: &Shared, cuts: &[(PathBuf, u64)]) -> Result<(), LogError> {
+/// After the manifest was written, and before anything is appended: what it no longer counts goes for good, or a later
+/// recovery might take it for something newer.
+pub(crate) fn finish(
+    shared: &Shared,
+    cuts: &[(PathBuf, u64)],
+    removed: &[PathBuf],
+) -> Result<(), LogError> {
     for (path, len) in cuts {
         cut(&shared.env, path, *len)?;
+    }
+    let dirs: BTreeSet<&Path> = removed.iter().filter_map(|path| path.parent()).collect();
+    for dir in dirs {
+        shared
+            .env
+            .disk
+            .sync_dir(dir)
+            .map_err(|error| LogError::io("sync", dir, error))?;
     }
     Ok(())
 }

@@ -93,6 +93,8 @@ impl FoundPartition {
         found.tail_files = names
             .iter()
             .filter_map(|name| parse_file_name(&name.name))
+            // Higher generations are rewritten files, and count only once the manifest lists them.
+            .filter(|(_, generation)| *generation == 0)
             .filter(|(base, _)| listed_last.is_none_or(|last| *base > last))
             .collect();
         found.tail_files.sort_unstable();
@@ -136,33 +138,38 @@ impl FoundPartition {
     }
 
     fn scan_tail(&mut self, disk: &Arc<dyn Disk>) -> Result<(), LogError> {
-        let mut files: Vec<(SegmentId, u64)> = Vec::new();
         let id_of = |base, generation| SegmentId {
             topic: self.topic,
             partition: self.id,
             base,
             generation,
         };
-        if let Some(last) = self.entry.segments.last() {
-            files.push((id_of(last.base, last.generation), last.len));
-        }
-        for &(base, generation) in &self.tail_files {
-            files.push((id_of(base, generation), SEGMENT_HEADER_LEN));
-        }
+        let listed = self
+            .entry
+            .segments
+            .last()
+            .map(|last| (id_of(last.base, last.generation), last.len, false));
+        let behind = self
+            .tail_files
+            .iter()
+            .map(|&(base, generation)| (id_of(base, generation), SEGMENT_HEADER_LEN, true));
+        let files: Vec<(SegmentId, u64, bool)> = listed.into_iter().chain(behind).collect();
         let mut broken = false;
-        for (id, start) in files {
+        for (id, start, is_behind) in files {
             let path = Segment::path_of(&self.dir, id.base, id.generation);
+            if is_behind && id.base < self.end() {
+                // Left over from an earlier recovery, which wrote its batches anew.
+                continue;
+            }
             let bytes = read_file(&**disk, &path)?;
-            if broken
-                || (start == SEGMENT_HEADER_LEN && id.base != self.end()) && self.has_tail_file(&id)
-            {
+            if broken || is_behind && id.base != self.end() {
                 // A file begins only when everything before it was durable.
                 self.next_base.get_or_insert(id.base);
                 if !broken {
                     broken = true;
                     self.break_at(&path, 0, "batches before this file are missing", None);
                 }
-                self.collect_orphans(&bytes, SEGMENT_HEADER_LEN.min(bytes.len() as u64) as usize);
+                self.collect_orphans(&bytes, (SEGMENT_HEADER_LEN as usize).min(bytes.len()));
                 continue;
             }
             if let Err(error) = id.check(&bytes, &path) {
@@ -178,10 +185,6 @@ impl FoundPartition {
             broken = self.scan_file(&path, &bytes, start as usize);
         }
         Ok(())
-    }
-
-    fn has_tail_file(&self, id: &SegmentId) -> bool {
-        self.tail_files.contains(&(id.base, id.generation))
     }
 
     /// Takes the valid batches of a file; true if they break off before its end.
