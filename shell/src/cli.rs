@@ -168,7 +168,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_memory: Option<String>,
 
-    /// Connections at a time; one more is refused with SQLSTATE 53300 [default: 200].
+    /// Connections at a time; one more is refused with SQLSTATE 53300. A tenth of them, at most 3, is kept for the users
+    /// `millpond` and `postgres` [default: 200].
     #[arg(
         long,
         global = true,
@@ -177,26 +178,6 @@ pub struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
-
-    /// Longest time a pull query may take, for example `30s`; 0 is without limit [default: 0].
-    #[arg(
-        long,
-        global = true,
-        value_name = "TIME",
-        env = "MILLPOND_STATEMENT_TIMEOUT"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub statement_timeout: Option<String>,
-
-    /// Longest time a connection may stand idle; 0 is without limit [default: 0].
-    #[arg(
-        long,
-        global = true,
-        value_name = "TIME",
-        env = "MILLPOND_IDLE_TIMEOUT"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idle_timeout: Option<String>,
 
     /// Time between checkpoints of view state: a longer one means less writing, and more replay after a crash
     /// [default: 10s].

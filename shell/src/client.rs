@@ -89,17 +89,12 @@ pub struct Client {
     inner: tokio_postgres::Client,
     notices: mpsc::UnboundedReceiver<DbError>,
     target: Target,
-    server_version: String,
 }
 
 impl Client {
     /// Opens a session.
     pub async fn connect(target: &Target) -> Result<Self, tokio_postgres::Error> {
         let (inner, mut connection) = target.0.connect(NoTls).await?;
-        let server_version = connection
-            .parameter("server_version")
-            .unwrap_or("unknown")
-            .to_owned();
         let (notice_sender, notices) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut messages =
@@ -122,7 +117,6 @@ impl Client {
             inner,
             notices,
             target: target.clone(),
-            server_version,
         })
     }
 
@@ -167,11 +161,6 @@ impl Client {
     /// Where the session goes to.
     pub fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// The server's version as it tells it.
-    pub fn server_version(&self) -> &str {
-        &self.server_version
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::cli::Format;
 use crate::client::Target;
 use crate::copy;
-use crate::lexer;
 use crate::script::Script;
 use crate::session::{Failure, Next, Session};
 
@@ -18,14 +17,11 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
         "[NAME]",
         "list streams and tables, or describe one; \\d+ tells more",
     ),
-    ("\\dt", "", "list tables and materialized views"),
+    ("\\dt", "", "list tables, materialized views among them"),
+    ("\\dv", "", "list materialized views"),
     ("\\ds", "", "list streams"),
     ("\\dq", "", "list persistent queries"),
-    (
-        "\\df",
-        "[PATTERN]",
-        "list functions whose name contains PATTERN",
-    ),
+    ("\\df", "", "list functions"),
     ("\\l", "", "list databases"),
     (
         "\\x",
@@ -71,10 +67,11 @@ pub async fn run(session: &mut Session, line: &str) -> Result<Next, Failure> {
         }
         "\\d" => statement(session, &format!("DESCRIBE {argument}")).await?,
         "\\d+" => statement(session, &format!("DESCRIBE EXTENDED {argument}")).await?,
-        "\\dt" | "\\dm" | "\\dv" => statement(session, "SHOW TABLES").await?,
+        "\\dt" => statement(session, "SHOW TABLES").await?,
+        "\\dv" | "\\dm" => statement(session, "SHOW VIEWS").await?,
         "\\ds" => statement(session, "SHOW STREAMS").await?,
         "\\dq" => statement(session, "SHOW QUERIES").await?,
-        "\\df" => statement(session, &functions(&argument)).await?,
+        "\\df" => statement(session, "SHOW FUNCTIONS").await?,
         "\\l" => {
             statement(
                 session,
@@ -127,19 +124,6 @@ async fn statement(session: &mut Session, sql: &str) -> Result<(), Failure> {
         .await
 }
 
-fn functions(pattern: &str) -> String {
-    let filter = match pattern {
-        "" => String::new(),
-        _ => format!(
-            " WHERE strpos(routine_name, {}) > 0",
-            lexer::quote_string(&pattern.to_lowercase())
-        ),
-    };
-    format!(
-        "SELECT DISTINCT routine_name AS function FROM information_schema.routines{filter} ORDER BY 1"
-    )
-}
-
 /// Confirms a switch to a person; a script's output holds results only.
 fn say(session: &mut Session, what: &str, on: bool) -> Result<(), Failure> {
     match (session.interactive, on) {
@@ -161,12 +145,7 @@ fn switch(session: &mut Session, argument: &str, current: bool) -> Result<bool, 
 
 fn connection(session: &Session) -> String {
     let target = session.client.target();
-    format!(
-        "connected to {} as \"{}\", server {}",
-        target.address(),
-        target.user(),
-        session.client.server_version()
-    )
+    format!("connected to {} as \"{}\"", target.address(), target.user())
 }
 
 fn unquote(text: &str) -> String {

@@ -48,14 +48,10 @@ pub struct Config {
     pub durability: Durability,
     /// Threads that maintain views; `None` leaves it to the engine.
     pub workers: Option<usize>,
-    /// Bytes for pull queries; `None` leaves it to the engine.
-    pub query_memory_bytes: Option<u64>,
+    /// Bytes for pull queries.
+    pub query_memory_bytes: usize,
     /// Connections at a time.
     pub max_connections: usize,
-    /// Longest time of a pull query.
-    pub statement_timeout: Option<Duration>,
-    /// Longest time a connection may stand idle.
-    pub idle_timeout: Option<Duration>,
     /// Time between checkpoints.
     pub checkpoint_interval: Duration,
     /// What to log.
@@ -74,10 +70,8 @@ struct Layers {
     kafka_port: Option<u16>,
     durability: Durability,
     workers: Option<usize>,
-    query_memory: Option<String>,
+    query_memory: String,
     max_connections: usize,
-    statement_timeout: String,
-    idle_timeout: String,
     checkpoint_interval: String,
     log_level: String,
     log_format: LogFormat,
@@ -92,10 +86,8 @@ impl Default for Layers {
             kafka_port: None,
             durability: Durability::Sync,
             workers: None,
-            query_memory: None,
+            query_memory: "1GiB".to_owned(),
             max_connections: 200,
-            statement_timeout: "0".to_owned(),
-            idle_timeout: "0".to_owned(),
             checkpoint_interval: "10s".to_owned(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Pretty,
@@ -144,8 +136,6 @@ impl Config {
                 expected: "expected at least 1",
             });
         }
-        let size =
-            |key, value: Option<String>| value.map(|value| parse_size(key, &value)).transpose();
         let checkpoint_interval = parse_time("checkpoint_interval", &layers.checkpoint_interval)?;
         Ok(Self {
             data_dir: layers.data_dir.unwrap_or_else(default_data_dir),
@@ -154,10 +144,8 @@ impl Config {
             pg_port_chosen: layers.pg_port.is_some(),
             durability: layers.durability,
             workers: layers.workers,
-            query_memory_bytes: size("query_memory", layers.query_memory)?,
+            query_memory_bytes: parse_size("query_memory", &layers.query_memory)?,
             max_connections: layers.max_connections,
-            statement_timeout: parse_time("statement_timeout", &layers.statement_timeout)?,
-            idle_timeout: parse_time("idle_timeout", &layers.idle_timeout)?,
             checkpoint_interval: checkpoint_interval.ok_or(ConfigError::Value {
                 key: "checkpoint_interval",
                 value: layers.checkpoint_interval,
@@ -234,7 +222,7 @@ fn parse_time(key: &'static str, text: &str) -> Result<Option<Duration>, ConfigE
     Ok((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
-fn parse_size(key: &'static str, text: &str) -> Result<u64, ConfigError> {
+fn parse_size(key: &'static str, text: &str) -> Result<usize, ConfigError> {
     let bytes = number_and_unit(text).and_then(|(number, unit)| {
         let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
             "" => 0,
@@ -244,7 +232,7 @@ fn parse_size(key: &'static str, text: &str) -> Result<u64, ConfigError> {
             "t" => 40,
             _ => return None,
         };
-        number.checked_mul(1 << shift)
+        usize::try_from(number.checked_mul(1 << shift)?).ok()
     });
     let expected = "expected a number of bytes with KiB, MiB or GiB";
     bytes
@@ -276,13 +264,13 @@ mod tests {
             ..Settings::default()
         };
         let config = load(
-            "pg_port = 6000\ndurability = \"os\"\nstatement_timeout = \"2min\"",
+            "pg_port = 6000\ndurability = \"os\"\ncheckpoint_interval = \"2min\"",
             settings,
         )
         .expect("valid");
         assert_eq!((config.pg_port, config.pg_port_chosen), (7000, true));
         assert_eq!(config.durability, Durability::Os);
-        assert_eq!(config.statement_timeout, Some(Duration::from_secs(120)));
+        assert_eq!(config.checkpoint_interval, Duration::from_secs(120));
         assert_eq!(config.max_connections, 200);
     }
 
@@ -299,7 +287,7 @@ mod tests {
             error("query_memory = \"lots\""),
             "invalid value for query_memory: \"lots\" (expected a number of bytes with KiB, MiB or GiB)"
         );
-        assert!(error("statement_timeout = \"5\"").contains("expected a number and a unit"));
+        assert!(error("checkpoint_interval = \"5\"").contains("expected a number and a unit"));
         assert!(error("workers = 0").contains("at least 1"));
     }
 

@@ -225,11 +225,6 @@ pub fn quote_name(name: &str) -> String {
     }
 }
 
-/// `text` as a string literal.
-pub fn quote_string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,12 +67,9 @@ fn run(cli: &Cli) -> Result<u8, Fatal> {
         .build()
         .map_err(|error| Fatal(UNREACHABLE, error.into()))?;
     if let Some(Command::Server) = cli.command {
-        if cli.shell.connect.is_some()
-            || !cli.shell.execute.is_empty()
-            || !cli.shell.file.is_empty()
-        {
+        if !cli.shell.execute.is_empty() || !cli.shell.file.is_empty() {
             return Err(usage(anyhow::anyhow!(
-                "`millpond server` takes no --connect, -c or -f"
+                "`millpond server` takes neither -c nor -f"
             )));
         }
         telemetry::start(&config.log_level, config.log_format, Destination::Stderr)
@@ -83,7 +80,7 @@ fn run(cli: &Cli) -> Result<u8, Fatal> {
             .map_err(|error| Fatal(UNREACHABLE, error));
     }
     let mode = Mode::of(cli);
-    let log_file = config.data_dir.join("log.txt");
+    let log_file = config.data_dir.join("millpond.log");
     let remote = cli.shell.connect.as_deref().map(Target::parse).transpose();
     let remote = remote.map_err(|message| usage(anyhow::Error::msg(message)))?;
     match remote {
@@ -104,7 +101,11 @@ fn run(cli: &Cli) -> Result<u8, Fatal> {
             } else {
                 Port::Free
             };
-            let server = runtime.block_on(Server::start(&config, port));
+            let server = runtime.block_on(async {
+                let server = Server::start(&config, port).await?;
+                server.stop_on_termination()?;
+                anyhow::Ok(server)
+            });
             Some(server.map_err(|error| Fatal(UNREACHABLE, error))?)
         }
     };
@@ -183,6 +184,7 @@ fn converse(
     };
     let mut session = Session::new(client, look, Paint(colours && io::stderr().is_terminal()));
     session.keep_going = cli.shell.keep_going;
+    runtime.block_on(async { session.watch_interrupts() });
     let outcome = match mode {
         Mode::Interactive => {
             session.interactive = true;

@@ -1,12 +1,31 @@
-//! The server inside this process.
+//! The server inside this process: the one place that wires engine and front doors together.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use anyhow::Context as _;
+use engine::{Engine, EngineConfig};
+use pgwire_server::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Durability;
 use crate::config::Config;
+
+/// Its number, in the exit code of a process that it ended.
+const SIGTERM: i32 = 15;
+
+/// Connections kept for those who look after the server.
+const RESERVED_CONNECTIONS_MAX: usize = 3;
 
 /// Which port to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
+    /// The configured one, or fail.
+    Configured,
     /// The configured one, or any free one if it is taken and was not asked for by name.
     ConfiguredOrFree,
     /// Any free one, for this process alone.
@@ -17,21 +36,144 @@ pub enum Port {
 pub struct Server {
     /// Where PostgreSQL clients connect.
     pub address: SocketAddr,
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
-    /// Opens the data directory and listens.
-    pub async fn start(_config: &Config, _port: Port) -> anyhow::Result<Self> {
-        anyhow::bail!("the embedded server is not part of this build; use --connect")
+    /// Opens the data directory and listens. The socket is bound first, so that a taken port costs nothing.
+    pub async fn start(config: &Config, port: Port) -> anyhow::Result<Self> {
+        let listener = bind(config, port).await?;
+        let address = listener
+            .local_addr()
+            .context("the listening socket has no address")?;
+        let engine_config = EngineConfig {
+            data_dir: config.data_dir.clone(),
+            sync: config.durability == Durability::Sync,
+            workers: config.workers.unwrap_or_default(),
+            query_memory_max: config.query_memory_bytes,
+            checkpoint_interval: config.checkpoint_interval,
+            ..EngineConfig::default()
+        };
+        // Recovery reads files and may take a while; the runtime's threads stay free for others.
+        let engine = tokio::task::spawn_blocking(move || Engine::open(engine_config))
+            .await
+            .context("opening the data directory was interrupted")?
+            .with_context(|| {
+                format!(
+                    "cannot open the data directory \"{}\"",
+                    config.data_dir.display()
+                )
+            })?;
+        let server_config = ServerConfig {
+            max_connections: config.max_connections,
+            reserved_connections: (config.max_connections / 10).min(RESERVED_CONNECTIONS_MAX),
+            ..ServerConfig::default()
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn({
+            let (engine, stop) = (Arc::clone(&engine), stop.clone());
+            async move {
+                if let Err(error) =
+                    pgwire_server::serve(listener, engine, server_config, stop).await
+                {
+                    tracing::error!(%error, "the PostgreSQL listener has failed");
+                }
+            }
+        });
+        tracing::info!(postgres = %address, data = %config.data_dir.display(), "ready");
+        Ok(Self {
+            address,
+            engine,
+            stop,
+            serving,
+        })
+    }
+
+    /// A shell blocks in its line editor; SIGTERM must end it cleanly all the same.
+    pub fn stop_on_termination(&self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        tokio::spawn(async move {
+            if terminate.recv().await.is_some() {
+                stop.cancel();
+                if let Err(error) = engine.shutdown().await {
+                    tracing::error!(%error, "cannot shut down cleanly");
+                }
+                std::process::exit(128 + SIGTERM);
+            }
+        });
+        Ok(())
     }
 
     /// Ends all sessions, checkpoints and closes the log.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.serving
+            .await
+            .context("the PostgreSQL listener has panicked")?;
+        self.engine
+            .shutdown()
+            .await
+            .context("cannot shut down cleanly")?;
+        tracing::info!("shut down");
         Ok(())
     }
 }
 
-/// Runs a server without a shell.
+async fn bind(config: &Config, port: Port) -> anyhow::Result<TcpListener> {
+    let wanted = match port {
+        Port::Free => SocketAddr::from(([127, 0, 0, 1], 0)),
+        Port::Configured | Port::ConfiguredOrFree => {
+            SocketAddr::from((config.listen, config.pg_port))
+        }
+    };
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && port == Port::ConfiguredOrFree
+                && !config.pg_port_chosen =>
+        {
+            let free = SocketAddr::from((config.listen, 0));
+            TcpListener::bind(free)
+                .await
+                .with_context(|| format!("cannot listen on {free}"))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {wanted}")),
+    }
+}
+
+/// Runs a server without a shell, until SIGINT or SIGTERM.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
-    Server::start(config, Port::Free).await?.stop().await
+    let mut stopped = std::pin::pin!(stop_signal()?);
+    let server = tokio::select! {
+        server = Server::start(config, Port::Configured) => server?,
+        () = &mut stopped => return Ok(()),
+    };
+    let ready = format!(
+        "millpond ready: postgres={} data={}\n",
+        server.address,
+        config.data_dir.display()
+    );
+    let mut stdout = io::stdout();
+    stdout
+        .write_all(ready.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")?;
+    stopped.await;
+    server.stop().await
+}
+
+/// Resolves when the process is asked to end.
+pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

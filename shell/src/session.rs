@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -62,6 +64,8 @@ pub struct Session {
     pub names_stale: bool,
     out: Box<dyn Write + Send>,
     include_depth: usize,
+    /// Ctrl-C was pressed since this was last set to false.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -77,7 +81,19 @@ impl Session {
             names_stale: true,
             out: Box::new(BufWriter::new(io::stdout())),
             include_depth: 0,
+            interrupted: Arc::new(AtomicBool::new(false)),
         }
+    }
+
+    /// From now on Ctrl-C between two statements ends the script they belong to. (While a statement runs it stops the
+    /// statement, and at the prompt the line editor has it.)
+    pub fn watch_interrupts(&self) {
+        let interrupted = Arc::clone(&self.interrupted);
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                interrupted.store(true, Ordering::Relaxed);
+            }
+        });
     }
 
     /// Sends results to a file, or back to standard output.
@@ -109,12 +125,16 @@ impl Session {
     pub async fn run_script<R: BufRead + Send>(&mut self, reader: R) -> Result<Next, Failure> {
         let mut script = Script::new(reader);
         let mut result = Ok(Next::Continue);
+        self.interrupted.store(false, Ordering::Relaxed);
         loop {
             let item = match script.next_item() {
                 Ok(Some(item)) => item,
                 Ok(None) => return result,
                 Err(error) => return Err(self.fail(&format!("cannot read the script: {error}"))),
             };
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Err(self.fail("stopped before the next statement"));
+            }
             let outcome = match item {
                 Item::Statement(sql) => self
                     .run_statement(&sql, &mut script)
