@@ -1,9 +1,13 @@
 //! What flows between operators: rows with weights.
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
+use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
+use arrow_schema::{DataType, Field, Schema};
 
 /// Changes to a relation: each row is inserted `weight` times, or retracted if it is negative.
 ///
@@ -103,6 +107,34 @@ impl ChangeBatch {
             weights: self.weights.as_ref().map(kept),
             rowtimes: kept(&self.rowtimes),
         })
+    }
+
+    /// The rows with two columns more: weight and event time.
+    pub fn to_batch(&self) -> RecordBatch {
+        let mut fields: Vec<Arc<Field>> = self.rows.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("__weight", DataType::Int64, false)));
+        fields.push(Arc::new(Field::new("__rowtime", DataType::Int64, false)));
+        let weights: Int64Array = match &self.weights {
+            Some(weights) => Int64Array::new(weights.clone(), None),
+            None => Int64Array::from_value(1, self.num_rows()),
+        };
+        let mut columns = self.rows.columns().to_vec();
+        columns.push(Arc::new(weights));
+        columns.push(Arc::new(Int64Array::new(self.rowtimes.clone(), None)));
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+            .expect("columns are as long as the batch and fit their fields")
+    }
+
+    /// What [`ChangeBatch::to_batch`] has made.
+    pub fn from_batch(batch: RecordBatch) -> Self {
+        let own = batch.num_columns() - 2;
+        let numbers = |column: usize| -> ScalarBuffer<i64> {
+            batch.column(column).as_primitive::<Int64Type>().values().clone()
+        };
+        let (weights, rowtimes) = (numbers(own), numbers(own + 1));
+        let positions: Vec<usize> = (0..own).collect();
+        let rows = batch.project(&positions).expect("the batch has these columns");
+        Self::new(rows, weights, rowtimes)
     }
 
     /// A column of the rows.

@@ -2,9 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use crate::error::Result;
+use log_store::{Durability, Log, LogConfig, Topic, TopicConfig, TopicId};
+use parking_lot::RwLock;
+
+use crate::body_codec::Schemas;
+use crate::catalog::{self, CATALOG_TOPIC, Catalog, Change, Relation, RelationKind};
+use crate::error::{Error, Result};
+use crate::ingest;
+use crate::mill::{Mill, MillConfig};
+use crate::processing_log::{self, PROCESSING_LOG, ProcessingLog};
 use crate::session::{Session, SessionParameters};
+use crate::state_store::StateStore;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -19,7 +30,7 @@ pub struct EngineConfig {
     /// Memory for batch queries, bytes.
     pub query_memory_max: usize,
     /// How often state is checkpointed, at the latest.
-    pub checkpoint_interval: std::time::Duration,
+    pub checkpoint_interval: Duration,
     /// A log segment is closed when it reaches this size.
     pub segment_bytes_max: u64,
 }
@@ -31,7 +42,7 @@ impl Default for EngineConfig {
             sync: true,
             workers: 0,
             query_memory_max: 1 << 30,
-            checkpoint_interval: std::time::Duration::from_secs(10),
+            checkpoint_interval: Duration::from_secs(10),
             segment_bytes_max: 128 << 20,
         }
     }
@@ -39,17 +50,76 @@ impl Default for EngineConfig {
 
 /// A running engine.
 pub struct Engine {
-    config: EngineConfig,
+    pub(crate) config: EngineConfig,
+    pub(crate) log: Log,
+    pub(crate) mill: Arc<Mill>,
+    pub(crate) schemas: Schemas,
+    catalog: RwLock<Arc<Catalog>>,
+    catalog_topic: Topic,
+    /// Held by a DDL statement from its checks to its end.
+    pub(crate) ddl: tokio::sync::Mutex<()>,
+    pub(crate) writes: crate::write_locks::WriteLocks,
+    pub(crate) batch: crate::batch::BatchRuntime,
+    /// The last wall-clock time handed out, so that time never goes back.
+    last_now: AtomicI64,
 }
 
 impl Engine {
-    /// Opens the data directory, recovers what a crash left, and starts all queries.
+    /// Opens the data directory, recovers what a crash left, and starts all queries. Blocks.
     ///
     /// # Errors
     /// When the directory is in use by another process, cannot be written or is damaged beyond
     /// what can be left out.
     pub fn open(config: EngineConfig) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { config }))
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| Error::Io {
+            path: config.data_dir.display().to_string(),
+            source,
+        })?;
+        let schemas = Schemas::default();
+        let log = open_log(&config, &schemas)?;
+        let catalog_topic = match log.topic_by_name(CATALOG_TOPIC) {
+            Some(topic) => topic,
+            None => log.create_topic(TopicConfig::ingested(CATALOG_TOPIC, 1))?,
+        };
+        let mut catalog = replay(&catalog_topic)?;
+        if catalog.relation_by_name(PROCESSING_LOG).is_none() {
+            let change = create_processing_log(&log, &catalog)?;
+            append_changes(&log, &catalog_topic, std::slice::from_ref(&change))?.wait()?;
+            catalog.apply(vec![change]);
+        }
+        drop_orphans(&log, &catalog);
+        for relation in catalog.relations() {
+            if let Some(topic) = relation.topic {
+                schemas.insert(topic, relation.log_schema(), relation.key.clone());
+            }
+        }
+        let store = StateStore::open(&config.data_dir.join("state"))?;
+        let workers = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let mill_config = MillConfig {
+            workers,
+            checkpoint_interval: config.checkpoint_interval,
+        };
+        let relation = catalog.expect_relation(PROCESSING_LOG)?.clone();
+        let topic = topic_of(&log, &relation)?;
+        let processing_log = ProcessingLog::new(log.clone(), relation, topic);
+        let mill = Mill::open(mill_config, log.clone(), store, &catalog, processing_log)?;
+        mill.start()?;
+        let batch = crate::batch::BatchRuntime::new(workers, config.query_memory_max)?;
+        Ok(Arc::new(Self {
+            config,
+            log,
+            mill,
+            schemas,
+            catalog: RwLock::new(Arc::new(catalog)),
+            catalog_topic,
+            ddl: tokio::sync::Mutex::new(()),
+            writes: crate::write_locks::WriteLocks::default(),
+            batch,
+            last_now: AtomicI64::new(0),
+        }))
     }
 
     /// A session for a client that has been let in.
@@ -59,7 +129,124 @@ impl Engine {
 
     /// Stops all queries, checkpoints, and closes the log.
     pub async fn shutdown(&self) -> Result<()> {
-        let _ = &self.config;
-        Ok(())
+        let mill = self.mill.clone();
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || {
+            mill.shutdown()?;
+            log.close()?;
+            Ok(())
+        })
+        .await
+        .map_err(|error| Error::Internal(format!("shutdown panicked: {error}")))?
+    }
+
+    /// What is defined now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().clone()
+    }
+
+    /// Makes changes of a DDL statement durable, then visible. The caller holds [`Engine::ddl`].
+    pub(crate) async fn commit_changes(&self, changes: Vec<Change>) -> Result<Arc<Catalog>> {
+        append_changes(&self.log, &self.catalog_topic, &changes)?.await?;
+        let mut catalog = Catalog::clone(&self.catalog());
+        catalog.apply(changes);
+        let catalog = Arc::new(catalog);
+        *self.catalog.write() = catalog.clone();
+        Ok(catalog)
+    }
+
+    /// Wall-clock time in microseconds since the epoch UTC; never goes back while the process lives.
+    pub(crate) fn now(&self) -> i64 {
+        let now = chrono::Utc::now().timestamp_micros();
+        self.last_now.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+
+    /// The topic of a relation.
+    pub(crate) fn topic(&self, relation: &Relation) -> Result<Topic> {
+        topic_of(&self.log, relation)
+    }
+}
+
+fn open_log(config: &EngineConfig, schemas: &Schemas) -> Result<Log> {
+    let mut log_config = LogConfig::new(config.data_dir.join("log"));
+    log_config.segment_bytes_max = config.segment_bytes_max;
+    log_config.durability = if config.sync {
+        Durability::Sync
+    } else {
+        Durability::Os
+    };
+    let (log, report) = Log::open(
+        log_config,
+        Arc::new(log_store::RealDisk::default()),
+        Arc::new(log_store::SystemClock),
+        Arc::new(crate::row_codec::Codec::new(schemas.clone())),
+    )?;
+    tracing::info!(report = ?report, "log opened");
+    Ok(log)
+}
+
+fn topic_of(log: &Log, relation: &Relation) -> Result<Topic> {
+    match relation.topic {
+        Some(id) => Ok(log.topic(TopicId(id))?),
+        None => Err(Error::Internal(format!("\"{}\" has no topic", relation.name))),
+    }
+}
+
+/// What the catalog's topic says.
+fn replay(topic: &Topic) -> Result<Catalog> {
+    let mut catalog = Catalog::default();
+    for partition in topic.partitions() {
+        let mut next = partition.start_offset();
+        loop {
+            let batches = partition.read(next, 4 << 20, log_store::Epoch::MAX)?;
+            let Some(last) = batches.last() else { break };
+            next = last.last_offset.plus(1);
+            for batch in &batches {
+                catalog.apply(catalog::decode(&batch.body)?);
+            }
+        }
+    }
+    Ok(catalog)
+}
+
+fn append_changes(log: &Log, topic: &Topic, changes: &[Change]) -> Result<log_store::AppendHandle> {
+    let body = catalog::encode(changes)?;
+    Ok(log.append(vec![ingest::raw_batch(topic, body, 0)]))
+}
+
+fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
+    let topic = log.create_topic(TopicConfig {
+        retention_bytes: Some(1 << 30),
+        ..TopicConfig::ingested(PROCESSING_LOG, 1)
+    })?;
+    Ok(Change::PutRelation(Box::new(Relation {
+        id: catalog.next_number() as u32,
+        name: PROCESSING_LOG.into(),
+        kind: RelationKind::Stream,
+        columns: processing_log::columns(),
+        key: Vec::new(),
+        topic: Some(topic.id().0),
+        topic_name: PROCESSING_LOG.into(),
+        partitions: 1,
+        timestamp: None,
+        written_by: None,
+        terminated: false,
+        read_only: true,
+        definition: String::new(),
+        dialect: "postgres".into(),
+    })))
+}
+
+/// Drops topics that a crash between the making of a topic and of its relation has left.
+fn drop_orphans(log: &Log, catalog: &Catalog) {
+    let used: Vec<u32> = catalog.relations().filter_map(|relation| relation.topic).collect();
+    for topic in log.topics() {
+        let id = topic.id();
+        if !topic.name().starts_with("__")
+            && !used.contains(&id.0)
+            && let Err(error) = log.drop_topic(id)
+        {
+            tracing::warn!(topic = %topic.name(), %error, "an unused topic could not be dropped");
+        }
     }
 }

@@ -110,6 +110,12 @@ pub enum StatementErrorKind {
     TooManyConnections,
     TooManyObjects,
     CardinalityViolation,
+    DuplicateAlias,
+    IndeterminateDatatype,
+    CannotCoerce,
+    Windowing,
+    InvalidColumnReference,
+    TooManyColumns,
 }
 
 /// A value that does not fit.
@@ -181,6 +187,109 @@ impl DataError {
             kind,
             message: message.into(),
             context: None,
+        }
+    }
+}
+
+impl From<log_store::LogError> for Error {
+    fn from(error: log_store::LogError) -> Self {
+        use log_store::LogError;
+        match error {
+            LogError::DiskFull => Error::DiskFull,
+            LogError::Closed => Error::ShuttingDown,
+            LogError::Corruption(corruption) => Error::Corruption(corruption.to_string()),
+            LogError::EpochIncomplete { .. } | LogError::FormatVersion { .. } => {
+                Error::Corruption(error.to_string())
+            }
+            other => Error::Log(other.to_string()),
+        }
+    }
+}
+
+impl From<sql::ParseError> for Error {
+    fn from(error: sql::ParseError) -> Self {
+        use sql::ParseErrorKind;
+        let kind = match error.kind {
+            ParseErrorKind::Syntax => StatementErrorKind::Syntax,
+            ParseErrorKind::Unsupported => StatementErrorKind::Unsupported,
+            ParseErrorKind::TooComplex => StatementErrorKind::TooComplex,
+            ParseErrorKind::InvalidValue => StatementErrorKind::InvalidParameterValue,
+            ParseErrorKind::TooManyColumns => StatementErrorKind::TooManyColumns,
+            ParseErrorKind::UndefinedType => StatementErrorKind::UndefinedObject,
+            ParseErrorKind::InvalidDefinition => StatementErrorKind::InvalidDefinition,
+            ParseErrorKind::LimitExceeded => StatementErrorKind::ProgramLimit,
+        };
+        let mut converted = StatementError::new(kind, error.message).at(error.position);
+        converted.detail = error.detail;
+        converted.hint = error.hint;
+        converted.into()
+    }
+}
+
+impl From<planner::PlanError> for Error {
+    fn from(error: planner::PlanError) -> Self {
+        use planner::PlanErrorKind as Kind;
+        use StatementErrorKind as To;
+        let data = |kind| {
+            Error::from(DataError {
+                kind,
+                message: error.message.clone(),
+                context: None,
+            })
+        };
+        let kind = match error.kind {
+            Kind::Syntax => To::Syntax,
+            Kind::TooComplex => To::TooComplex,
+            Kind::Unsupported => To::Unsupported,
+            Kind::UndefinedRelation => To::UndefinedRelation,
+            Kind::UndefinedColumn => To::UndefinedColumn,
+            Kind::UndefinedFunction => To::UndefinedFunction,
+            Kind::UndefinedObject => To::UndefinedObject,
+            Kind::UndefinedParameter => To::UndefinedParameter,
+            Kind::AmbiguousColumn => To::AmbiguousColumn,
+            Kind::DuplicateColumn => To::DuplicateColumn,
+            Kind::DuplicateAlias => To::DuplicateAlias,
+            Kind::WrongObjectType => To::WrongObjectType,
+            Kind::DatatypeMismatch => To::DatatypeMismatch,
+            Kind::IndeterminateDatatype => To::IndeterminateDatatype,
+            Kind::CannotCoerce => To::CannotCoerce,
+            Kind::Grouping => To::Grouping,
+            Kind::Windowing => To::Windowing,
+            Kind::InvalidParameterValue => To::InvalidParameterValue,
+            Kind::InvalidDefinition => To::InvalidDefinition,
+            Kind::InvalidColumnReference => To::InvalidColumnReference,
+            Kind::CardinalityViolation => To::CardinalityViolation,
+            Kind::InvalidText => return data(DataErrorKind::InvalidText),
+            Kind::InvalidDatetime => return data(DataErrorKind::InvalidDatetime),
+            Kind::NumericOutOfRange => return data(DataErrorKind::NumericOutOfRange),
+            Kind::DivisionByZero => return data(DataErrorKind::DivisionByZero),
+            Kind::Internal => return Error::Internal(error.message),
+        };
+        Error::from(StatementError {
+            kind,
+            message: error.message,
+            position: error.position,
+            detail: error.detail,
+            hint: error.hint,
+        })
+    }
+}
+
+impl From<DataFusionError> for Error {
+    /// An error of a plan that runs: ours if it passed through, a misfit of data, or DataFusion's own.
+    fn from(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(message) => StatementError::new(
+                StatementErrorKind::OutOfMemory,
+                "out of memory",
+            )
+            .with_detail(message.clone())
+            .into(),
+            DataFusionError::External(_) | DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
+            | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::NotImplemented(_) => {
+                planner::PlanError::from(error).into()
+            }
+            _ => Error::Execution(Box::new(error)),
         }
     }
 }

@@ -7,15 +7,30 @@
 //!                       log-store ────────────────┘
 //! ```
 
+pub mod aggregates;
+mod batch;
+pub mod body_codec;
+pub mod catalog;
 pub mod change_batch;
+pub mod circuit;
 mod engine;
 pub mod error;
+pub mod expression;
 pub mod formats;
+mod ingest;
+mod mill;
 pub mod operator;
+pub mod operators;
+mod pg_catalog;
+mod processing_log;
 pub mod response;
+mod row_codec;
 pub mod session;
 pub mod state;
+mod state_store;
+mod tables;
+mod write_locks;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::{Error, Result};
-pub use session::{Session, SessionParameters};
+pub use session::{Canceller, Session, SessionParameters};

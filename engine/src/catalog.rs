@@ -1,0 +1,337 @@
+//! The catalog: relations and persistent queries, kept as a log.
+//!
+//! Every DDL statement is one append to the topic [`CATALOG_TOPIC`], so DDL is durable, ordered and
+//! atomic; the catalog in memory is what that topic has said so far. Readers hold an immutable
+//! [`Catalog`]; a change makes a new one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use planner::step_plan::{Operator, StepPlan};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
+
+/// The topic that the catalog is replayed from.
+pub const CATALOG_TOPIC: &str = "__catalog";
+
+/// Number of a relation; never used twice.
+pub type RelationId = u32;
+
+/// Whether rows of a relation may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RelationKind {
+    /// Append-only.
+    Stream,
+    /// Keyed, or a bag of rows.
+    Table,
+}
+
+/// A stream or a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Relation {
+    pub id: RelationId,
+    pub name: String,
+    pub kind: RelationKind,
+    /// The columns that a user sees.
+    pub columns: SchemaRef,
+    /// Positions of the primary key; empty if there is none.
+    pub key: Vec<usize>,
+    /// The topic's number in the log; absent for a table that a query maintains.
+    pub topic: Option<u32>,
+    pub topic_name: String,
+    pub partitions: u32,
+    /// Column whose value is the row's event time.
+    pub timestamp: Option<usize>,
+    /// The query that writes it; nobody else may.
+    pub written_by: Option<String>,
+    /// Whether that query was terminated, so that the relation stays as it is.
+    #[serde(default)]
+    pub terminated: bool,
+    /// Whether clients may not insert.
+    pub read_only: bool,
+    /// The statement that made it.
+    pub definition: String,
+    /// `postgres` or `ksqldb`: whose meaning its expressions have.
+    pub dialect: String,
+}
+
+impl Relation {
+    /// A base table without a primary key: a bag, with a hidden row id.
+    pub fn has_row_id(&self) -> bool {
+        self.kind == RelationKind::Table && self.key.is_empty() && self.written_by.is_none()
+    }
+
+    /// A table that clients write.
+    pub fn is_base_table(&self) -> bool {
+        self.kind == RelationKind::Table && self.written_by.is_none()
+    }
+
+    /// What it is called in messages.
+    pub fn kind_name(&self) -> &'static str {
+        match (self.kind, &self.written_by) {
+            (RelationKind::Stream, _) => "stream",
+            (RelationKind::Table, None) => "table",
+            (RelationKind::Table, Some(_)) => "materialized view",
+        }
+    }
+
+    /// Columns of its topic: the user's, then event time, then what the kind needs.
+    pub fn log_schema(&self) -> SchemaRef {
+        let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
+        let mut fields: Vec<Arc<Field>> = self.columns.fields().iter().map(nullable).collect();
+        fields.push(Arc::new(Field::new(LOG_ROWTIME, DataType::Int64, true)));
+        if self.kind == RelationKind::Table {
+            fields.push(Arc::new(Field::new(LOG_WEIGHT, DataType::Int8, true)));
+        }
+        if self.has_row_id() {
+            fields.push(Arc::new(Field::new(LOG_ROW_ID, DataType::Int64, true)));
+        }
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// Event time in a topic's rows, microseconds since the epoch UTC.
+pub const LOG_ROWTIME: &str = "__rowtime";
+/// +1 for an upsert, −1 for a tombstone.
+pub const LOG_WEIGHT: &str = "__weight";
+/// Identity of a row of a bag; NULL in an insertion, whose identity is its place in the log.
+pub const LOG_ROW_ID: &str = "__row_id";
+
+/// Where a persistent query's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SinkKind {
+    /// The relation that was made with it.
+    Derived,
+    /// A stream that others write as well (`INSERT INTO … SELECT`).
+    Insert,
+}
+
+/// Whether a persistent query runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueryStatus {
+    Running,
+    Paused,
+    /// Stopped by an error, until it is resumed or terminated.
+    Failed(String),
+}
+
+/// A persistent query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Query {
+    /// Such as `CTAS_TOTALS_7`.
+    pub id: String,
+    pub sink: RelationId,
+    pub sink_kind: SinkKind,
+    pub plan: StepPlan,
+    pub text: String,
+    pub status: QueryStatus,
+    /// Whether it began with what its inputs held already.
+    pub from_beginning: bool,
+    /// Order of creation, which is a topological order: a query reads only what was there.
+    pub sequence: u64,
+}
+
+impl Query {
+    /// Numbers of the relations it reads.
+    pub fn inputs(&self) -> impl Iterator<Item = RelationId> + '_ {
+        self.plan.steps.iter().filter_map(|step| match &step.operator {
+            Operator::Source(source) => Some(source.relation),
+            _ => None,
+        })
+    }
+}
+
+/// One thing that a DDL statement changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    PutRelation(Box<Relation>),
+    DropRelation(RelationId),
+    PutQuery(Box<Query>),
+    DropQuery(String),
+}
+
+/// Everything that is defined, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    relations: BTreeMap<RelationId, Arc<Relation>>,
+    by_name: BTreeMap<String, RelationId>,
+    queries: BTreeMap<String, Arc<Query>>,
+    /// The last number given to a relation or a query.
+    last_number: u64,
+}
+
+impl Catalog {
+    /// Applies what one statement changed.
+    pub fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::PutRelation(relation) => {
+                    self.last_number = self.last_number.max(u64::from(relation.id));
+                    self.by_name.insert(relation.name.clone(), relation.id);
+                    self.relations.insert(relation.id, Arc::new(*relation));
+                }
+                Change::DropRelation(id) => {
+                    if let Some(relation) = self.relations.remove(&id)
+                        && self.by_name.get(&relation.name) == Some(&id)
+                    {
+                        self.by_name.remove(&relation.name);
+                    }
+                }
+                Change::PutQuery(query) => {
+                    self.last_number = self.last_number.max(query.sequence);
+                    self.queries.insert(query.id.clone(), Arc::new(*query));
+                }
+                Change::DropQuery(id) => {
+                    self.queries.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// A number that no relation or query has had.
+    pub fn next_number(&self) -> u64 {
+        self.last_number + 1
+    }
+
+    pub fn relation(&self, id: RelationId) -> Option<&Arc<Relation>> {
+        self.relations.get(&id)
+    }
+
+    pub fn relation_by_name(&self, name: &str) -> Option<&Arc<Relation>> {
+        self.relations.get(self.by_name.get(name)?)
+    }
+
+    /// Finds a relation or says which there is.
+    pub fn expect_relation(&self, name: &str) -> Result<&Arc<Relation>> {
+        self.relation_by_name(name).ok_or_else(|| {
+            let error = StatementError::new(
+                StatementErrorKind::UndefinedRelation,
+                format!("relation \"{name}\" does not exist"),
+            );
+            match closest(name, self.by_name.keys()) {
+                Some(near) => error.with_hint(format!("did you mean \"{near}\"?")).into(),
+                None => error.into(),
+            }
+        })
+    }
+
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.by_name.values().filter_map(|id| self.relations.get(id))
+    }
+
+    /// Finds a query by its identity, whatever the case of its letters.
+    pub fn expect_query(&self, id: &str) -> Result<&Arc<Query>> {
+        self.queries
+            .values()
+            .find(|query| query.id.eq_ignore_ascii_case(id))
+            .ok_or_else(|| {
+                StatementError::new(
+                    StatementErrorKind::UndefinedObject,
+                    format!("query \"{id}\" does not exist"),
+                )
+                .with_hint("SHOW QUERIES lists the persistent queries.")
+                .into()
+            })
+    }
+
+    /// Queries in the order they were made.
+    pub fn queries(&self) -> Vec<&Arc<Query>> {
+        let mut queries: Vec<_> = self.queries.values().collect();
+        queries.sort_by_key(|query| query.sequence);
+        queries
+    }
+
+    /// Queries that read a relation.
+    pub fn readers(&self, relation: RelationId) -> Vec<&Arc<Query>> {
+        self.queries()
+            .into_iter()
+            .filter(|query| query.inputs().any(|input| input == relation))
+            .collect()
+    }
+
+    /// Queries that write a relation.
+    pub fn writers(&self, relation: RelationId) -> Vec<&Arc<Query>> {
+        self.queries()
+            .into_iter()
+            .filter(|query| query.sink == relation)
+            .collect()
+    }
+
+    /// Whether `from`'s rows, by way of queries, come to `to`.
+    pub fn flows_into(&self, from: RelationId, to: RelationId) -> bool {
+        let mut reached = vec![from];
+        let mut next = 0;
+        while let Some(relation) = reached.get(next).copied() {
+            if relation == to {
+                return true;
+            }
+            for query in self.readers(relation) {
+                if !reached.contains(&query.sink) {
+                    reached.push(query.sink);
+                }
+            }
+            next += 1;
+        }
+        false
+    }
+}
+
+/// The name that was probably meant.
+pub fn closest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+    names
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.as_str())
+}
+
+/// Writes changes as the body of a catalog record.
+pub fn encode(changes: &[Change]) -> Result<bytes::Bytes> {
+    serde_json::to_vec(changes)
+        .map(Into::into)
+        .map_err(|error| Error::Internal(format!("cannot encode a catalog record: {error}")))
+}
+
+/// Reads the body of a catalog record.
+pub fn decode(body: &[u8]) -> Result<Vec<Change>> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::Corruption(format!("a catalog record cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(id: RelationId, name: &str) -> Change {
+        Change::PutRelation(Box::new(Relation {
+            id,
+            name: name.into(),
+            kind: RelationKind::Stream,
+            columns: Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)])),
+            key: vec![],
+            topic: Some(id),
+            topic_name: name.into(),
+            partitions: 1,
+            timestamp: None,
+            written_by: None,
+            terminated: false,
+            read_only: false,
+            definition: format!("CREATE STREAM {name} (x BIGINT)"),
+            dialect: "postgres".into(),
+        }))
+    }
+
+    #[test]
+    fn records_survive_encoding_and_names_may_be_used_again() {
+        let changes = vec![stream(1, "a"), Change::DropRelation(1), stream(2, "a"), stream(3, "flights")];
+        let mut catalog = Catalog::default();
+        catalog.apply(decode(&encode(&changes).unwrap()).unwrap());
+        assert_eq!(catalog.relation_by_name("a").unwrap().id, 2);
+        assert_eq!(catalog.next_number(), 4);
+        let error = catalog.expect_relation("fligths").unwrap_err();
+        let Error::Statement(error) = error else { panic!("{error}") };
+        assert_eq!(error.hint.as_deref(), Some("did you mean \"flights\"?"));
+    }
+}

@@ -1,0 +1,217 @@
+//! Rows on their way into the log: partitioned, encoded, appended.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow_schema::{DataType, TimeUnit};
+use bytes::Bytes;
+use log_store::{Compression, NewBatch, PartitionId, Topic};
+
+use crate::body_codec;
+use crate::catalog::{Relation, RelationKind};
+use crate::error::{DataError, DataErrorKind, Error, Result};
+use crate::state::exchange;
+
+/// Rows of one append at the most; more are cut into several batches of the same epoch.
+const BATCH_ROWS_MAX: usize = 64 << 10;
+
+/// Event times further ahead of now than this are refused: one wild value must not close all
+/// windows. Microseconds.
+const ROWTIME_AHEAD_MAX: i64 = 24 * 3600 * 1_000_000;
+
+/// What a row of a table does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    Upsert,
+    Tombstone,
+}
+
+/// Encodes rows of a stream, or upserts of a table.
+pub fn encode_rows(
+    relation: &Relation,
+    topic: &Topic,
+    rows: &RecordBatch,
+    rowtimes: &ScalarBuffer<i64>,
+) -> Result<Vec<NewBatch>> {
+    encode_writes(relation, topic, rows, rowtimes, Write::Upsert, None)
+}
+
+/// Encodes upserts or tombstones of a base table; a bag's rows that exist already have row ids.
+pub fn encode_writes(
+    relation: &Relation,
+    topic: &Topic,
+    rows: &RecordBatch,
+    rowtimes: &ScalarBuffer<i64>,
+    write: Write,
+    row_ids: Option<&Int64Array>,
+) -> Result<Vec<NewBatch>> {
+    let count = rows.num_rows();
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    columns.push(Arc::new(Int64Array::new(rowtimes.clone(), None)));
+    if relation.kind == RelationKind::Table {
+        let weight = match write {
+            Write::Upsert => 1,
+            Write::Tombstone => -1,
+        };
+        columns.push(Arc::new(Int8Array::from_value(weight, count)));
+    }
+    if relation.has_row_id() {
+        columns.push(match row_ids {
+            Some(ids) => Arc::new(ids.clone()),
+            None => Arc::new(Int64Array::new_null(count)),
+        });
+    }
+    let whole = RecordBatch::try_new(relation.log_schema(), columns)
+        .map_err(|error| Error::Internal(format!("rows do not fit \"{}\": {error}", relation.name)))?;
+    let mut batches = Vec::new();
+    for (partition, part) in partition(relation, topic, whole, row_ids)? {
+        let mut offset = 0;
+        while offset < part.num_rows() {
+            let length = BATCH_ROWS_MAX.min(part.num_rows() - offset);
+            batches.push(new_batch(relation, topic, partition, part.slice(offset, length))?);
+            offset += length;
+        }
+    }
+    Ok(batches)
+}
+
+fn new_batch(
+    relation: &Relation,
+    topic: &Topic,
+    partition: PartitionId,
+    rows: RecordBatch,
+) -> Result<NewBatch> {
+    let (kind, body) = body_codec::encode(&rows)?;
+    let rowtimes = rows
+        .column(relation.columns.fields().len())
+        .as_primitive::<arrow::datatypes::Int64Type>();
+    Ok(NewBatch {
+        topic: topic.id(),
+        partition,
+        rows: rows.num_rows() as u32,
+        rowtime_min: compute::min(rowtimes).unwrap_or(0),
+        rowtime_max: compute::max(rowtimes).unwrap_or(0),
+        schema_id: 0,
+        kind,
+        compression: Compression::None,
+        body,
+        decoded: Some(Arc::new(rows.clone())),
+    })
+}
+
+/// Routes rows: by key where there is one, so that changes of a key keep their order; by row id in
+/// a bag; otherwise whole batches to one partition.
+fn partition(
+    relation: &Relation,
+    topic: &Topic,
+    rows: RecordBatch,
+    row_ids: Option<&Int64Array>,
+) -> Result<Vec<(PartitionId, RecordBatch)>> {
+    let partitions = topic.partitions().len() as u64;
+    if partitions == 1 {
+        return Ok(vec![(PartitionId(0), rows)]);
+    }
+    let targets: Vec<u64> = if !relation.key.is_empty() {
+        let keys: Vec<ArrayRef> = relation
+            .key
+            .iter()
+            .map(|column| rows.column(*column).clone())
+            .collect();
+        exchange::hash_keys(&keys, rows.num_rows())
+            .into_iter()
+            .map(|hash| hash % partitions)
+            .collect()
+    } else if let Some(ids) = row_ids {
+        // The partition stands in a row id's upper bits.
+        ids.values().iter().map(|id| (id >> 48) as u64).collect()
+    } else {
+        let count = rows.num_rows().min(1);
+        let first = exchange::hash_keys(&[rows.column(0).slice(0, count)], count);
+        let target = first.first().map_or(0, |hash| hash % partitions);
+        return Ok(vec![(PartitionId(target as u32), rows)]);
+    };
+    let mut positions: Vec<Vec<u32>> = vec![Vec::new(); partitions as usize];
+    for (row, target) in targets.iter().enumerate() {
+        positions[*target as usize].push(row as u32);
+    }
+    positions
+        .into_iter()
+        .enumerate()
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(target, chosen)| {
+            let part = compute::take_record_batch(&rows, &UInt32Array::from(chosen))
+                .map_err(|error| Error::Internal(error.to_string()))?;
+            Ok((PartitionId(target as u32), part))
+        })
+        .collect()
+}
+
+/// Event times of rows about to be written: given, else from the relation's timestamp column, else
+/// now.
+///
+/// # Errors
+/// When an event time lies before 1970 or more than a day ahead of now.
+pub fn rowtimes(
+    relation: &Relation,
+    rows: &RecordBatch,
+    given: Option<&ArrayRef>,
+    now: i64,
+) -> Result<ScalarBuffer<i64>> {
+    let source = given.or_else(|| relation.timestamp.map(|column| rows.column(column)));
+    let Some(source) = source else {
+        return Ok(vec![now; rows.num_rows()].into());
+    };
+    let micros: ArrayRef = match source.data_type() {
+        // Whole numbers are milliseconds, as in ksqlDB.
+        DataType::Int64 | DataType::Int32 | DataType::Int16 => {
+            let millis = compute::cast(source, &DataType::Timestamp(TimeUnit::Millisecond, None))
+                .map_err(overflow)?;
+            compute::cast(&millis, &DataType::Timestamp(TimeUnit::Microsecond, None))
+                .map_err(overflow)?
+        }
+        _ => compute::cast(
+            &compute::cast(source, &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())))
+                .map_err(overflow)?,
+            &DataType::Timestamp(TimeUnit::Microsecond, None),
+        )
+        .map_err(overflow)?,
+    };
+    let micros = micros.as_primitive::<TimestampMicrosecondType>();
+    let times: Vec<i64> = (0..micros.len())
+        .map(|row| if micros.is_valid(row) { micros.value(row) } else { now })
+        .collect();
+    let acceptable = 0..=now.saturating_add(ROWTIME_AHEAD_MAX);
+    if let Some(wild) = times.iter().find(|time| !acceptable.contains(time)) {
+        let shown = chrono::DateTime::from_timestamp_micros(*wild)
+            .map_or_else(|| wild.to_string(), |time| time.to_rfc3339());
+        return Err(DataError::new(
+            DataErrorKind::DatetimeOverflow,
+            format!("event time {shown} of a row in \"{}\" is out of range", relation.name),
+        )
+        .into());
+    }
+    Ok(times.into())
+}
+
+fn overflow(error: arrow::error::ArrowError) -> Error {
+    DataError::new(DataErrorKind::DatetimeOverflow, error.to_string()).into()
+}
+
+/// A batch of bytes that only its writer understands.
+pub fn raw_batch(topic: &Topic, body: Bytes, now: i64) -> NewBatch {
+    NewBatch {
+        topic: topic.id(),
+        partition: PartitionId(0),
+        rows: 1,
+        rowtime_min: now,
+        rowtime_max: now,
+        schema_id: 0,
+        kind: log_store::BodyKind::RAW,
+        compression: Compression::None,
+        body,
+        decoded: None,
+    }
+}

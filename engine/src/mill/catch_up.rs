@@ -1,0 +1,367 @@
+//! Brings a new or resumed query up to the present, on a thread of its own.
+//!
+//! ```text
+//!  new:      tables as they are at epoch s ─┐
+//!            streams from the beginning ────┴─► big steps ─► … ─► frontier ─► turns with the others
+//!  resumed:  what it has missed since it was paused ─────────► …
+//! ```
+//!
+//! Others do not notice: the state of the rounds is locked only to look at the frontier and, at the
+//! end, to hand the query over. What the query puts out meanwhile stays unseen until then if it is a
+//! table; a stream's rows are in its topic as they come.
+
+use std::sync::Arc;
+
+use crate::catalog::{Relation, RelationId, RelationKind, SinkKind};
+use crate::change_batch::ChangeBatch;
+use crate::circuit::{Circuit, CircuitOptions, consolidate};
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::mill::cursor::TopicCursor;
+use crate::mill::query::{Binding, Deltas, Inbox, QueryState, Standing};
+use crate::mill::checkpoint::recorded_epochs;
+use crate::mill::relation::{RelationState, append_derived, new_arrangement};
+use crate::mill::{Mill, Turning};
+use crate::state::Arrangement;
+
+/// A step while catching up takes about this much from each partition: bigger steps are cheaper per
+/// row.
+const CATCH_UP_BYTES: usize = 32 << 20;
+
+/// After so many passes the rest is done while the rounds wait.
+const PASSES_MAX: usize = 8;
+
+/// What a query needs while it stands apart.
+struct Apart {
+    query: Arc<crate::catalog::Query>,
+    bindings: Vec<Binding>,
+    circuit: Circuit,
+    sink: Arc<Relation>,
+    sink_topic: Option<log_store::Topic>,
+    cursors: Vec<TopicCursor>,
+    /// Tables as they were when it began.
+    contents: Deltas,
+    frontier: u64,
+    output: Output,
+    /// Epochs that steps must stop at, because output up to them exists already.
+    boundaries: Vec<u64>,
+}
+
+/// What becomes of output while the query stands apart.
+enum Output {
+    /// A new table is built unseen.
+    Build(Arrangement),
+    /// Changes of a table that others see already are kept for the end.
+    Keep(Vec<ChangeBatch>),
+    /// Rows go to a stream's topic.
+    Append,
+}
+
+impl Mill {
+    /// Starts the thread.
+    pub(super) fn spawn_catch_up(self: &Arc<Self>, sequence: u64) {
+        let mill = self.clone();
+        let spawned = std::thread::Builder::new()
+            .name("millpond-catch-up".into())
+            .spawn(move || {
+                let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    mill.catch_up(sequence)
+                }));
+                let error = match caught {
+                    Ok(Ok(())) => return,
+                    Ok(Err(Error::ShuttingDown)) => return,
+                    Ok(Err(error)) => error,
+                    Err(_) => Error::Internal("the query panicked while catching up".into()),
+                };
+                mill.lock().fail_query(sequence, &error);
+                mill.standing_changed();
+            });
+        if let Err(error) = spawned {
+            let error = Error::Internal(format!("cannot start a thread: {error}"));
+            self.lock().fail_query(sequence, &error);
+            self.standing_changed();
+        }
+    }
+
+    fn catch_up(&self, sequence: u64) -> Result<()> {
+        self.wait_for_inputs(sequence)?;
+        let Some(mut apart) = self.set_apart(sequence)? else {
+            return Ok(());
+        };
+        for pass in 0.. {
+            // Up to the present as it is now …
+            let Some((present, mut missed)) = self.take_missed(sequence) else {
+                return Ok(());
+            };
+            while apart.frontier < present || !apart.contents.is_empty() {
+                if self.stopping() {
+                    return Err(Error::ShuttingDown);
+                }
+                self.advance(&mut apart, present, &mut missed)?;
+            }
+            // … and if it has not moved on meanwhile, or for good, into the rounds.
+            let mut turning = self.lock();
+            if turning.frontier > present && pass < PASSES_MAX {
+                continue;
+            }
+            let present = turning.frontier;
+            let Some(query) = turning.queries.get_mut(&sequence) else {
+                return Ok(());
+            };
+            let mut missed = std::mem::take(&mut query.inbox);
+            while apart.frontier < present {
+                self.advance(&mut apart, present, &mut missed)?;
+            }
+            join_rounds(&mut turning, sequence, apart)?;
+            drop(turning);
+            self.standing_changed();
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Waits until the queries that maintain its inputs have caught up themselves.
+    fn wait_for_inputs(&self, sequence: u64) -> Result<()> {
+        let mut standings = self.standings.subscribe();
+        loop {
+            standings.borrow_and_update();
+            {
+                let turning = self.lock();
+                let Some(query) = turning.queries.get(&sequence) else {
+                    return Ok(());
+                };
+                let mut waiting = false;
+                for binding in &query.bindings {
+                    match turning.writer_standing(binding.relation) {
+                        Some(Standing::CatchingUp) => waiting = true,
+                        Some(Standing::Failed(reason)) => {
+                            return Err(StatementError::new(
+                                StatementErrorKind::ObjectNotInPrerequisiteState,
+                                format!("a query that it reads from has stopped: {reason}"),
+                            )
+                            .into());
+                        }
+                        _ => {}
+                    }
+                }
+                if !waiting {
+                    return Ok(());
+                }
+            }
+            if self.stopping() {
+                return Err(Error::ShuttingDown);
+            }
+            futures::executor::block_on(standings.changed()).map_err(|_| Error::ShuttingDown)?;
+        }
+    }
+
+    /// Takes all that the query needs, at one epoch. `None` if it was dropped.
+    fn set_apart(&self, sequence: u64) -> Result<Option<Apart>> {
+        let mut turning = self.lock();
+        let turning = &mut *turning;
+        let present = turning.frontier;
+        let Some(query) = turning.queries.get_mut(&sequence) else {
+            return Ok(None);
+        };
+        let definition = query.query.clone();
+        let bindings = query.bindings.clone();
+        let resumed = query.circuit.take();
+        let is_new = resumed.is_none();
+        let frontier = if is_new {
+            query.inbox.clear();
+            query.frontier = present;
+            if definition.from_beginning { 0 } else { present }
+        } else {
+            query.frontier
+        };
+        let circuit = match resumed {
+            Some(circuit) => circuit,
+            None => Circuit::build(&definition.plan, &CircuitOptions::for_pool(&self.workers))?,
+        };
+        let mut cursors = Vec::new();
+        let mut contents = Deltas::new();
+        let mut seen: Vec<RelationId> = Vec::new();
+        for binding in &bindings {
+            if seen.contains(&binding.relation) {
+                continue;
+            }
+            seen.push(binding.relation);
+            let state = turning.relation(binding.relation)?;
+            match (state.relation.kind, &state.topic) {
+                (RelationKind::Table, _) if is_new => {
+                    contents.insert(binding.relation, Arc::new(state.contents()?));
+                }
+                (RelationKind::Table, _) => {}
+                (RelationKind::Stream, Some(topic)) => {
+                    let relation = state.relation.clone();
+                    cursors.push(if is_new && definition.from_beginning {
+                        TopicCursor::from_beginning(relation, topic)
+                    } else {
+                        TopicCursor::after_epoch(relation, topic, frontier)?
+                    });
+                }
+                (RelationKind::Stream, None) => {
+                    return Err(Error::Internal(format!(
+                        "stream \"{}\" has no topic",
+                        state.relation.name
+                    )));
+                }
+            }
+        }
+        if is_new && contents.is_empty() {
+            // Even over nothing there is a first step: an aggregate without groups has a row.
+            contents.insert(RelationId::MAX, Arc::new(Vec::new()));
+        }
+        let sink = turning.relation(definition.sink)?;
+        let boundaries = match (&sink.topic, definition.sink_kind) {
+            (_, SinkKind::Insert) => turning.inserted.get(&definition.id).copied().into_iter().collect(),
+            (Some(topic), SinkKind::Derived) => recorded_epochs(topic, frontier)?,
+            (None, SinkKind::Derived) => Vec::new(),
+        };
+        let sink = turning.relation(definition.sink)?;
+        let output = match (sink.relation.kind, is_new) {
+            (RelationKind::Stream, _) => Output::Append,
+            (RelationKind::Table, true) => Output::Build(new_arrangement(&sink.relation)),
+            (RelationKind::Table, false) => Output::Keep(Vec::new()),
+        };
+        Ok(Some(Apart {
+            query: definition,
+            bindings,
+            circuit,
+            sink: sink.relation.clone(),
+            sink_topic: sink.topic.clone(),
+            cursors,
+            contents,
+            frontier,
+            output,
+            boundaries,
+        }))
+    }
+
+    /// The present epoch, and what the query has missed of tables up to it.
+    fn take_missed(&self, sequence: u64) -> Option<(u64, Inbox)> {
+        let mut turning = self.lock();
+        let present = turning.frontier;
+        let query = turning.queries.get_mut(&sequence)?;
+        Some((present, std::mem::take(&mut query.inbox)))
+    }
+
+    /// One step towards the present.
+    fn advance(&self, apart: &mut Apart, present: u64, missed: &mut Inbox) -> Result<()> {
+        let mut to = present;
+        if let Some(boundary) = apart.boundaries.iter().filter(|b| **b > apart.frontier).min() {
+            to = to.min(*boundary);
+        }
+        for cursor in &mut apart.cursors {
+            to = to.min(cursor.read_ahead(apart.frontier, to, CATCH_UP_BYTES)?);
+        }
+        let mut deltas = std::mem::take(&mut apart.contents);
+        deltas.remove(&RelationId::MAX);
+        for cursor in &mut apart.cursors {
+            let relation = cursor.relation().clone();
+            let changes: Vec<ChangeBatch> = cursor
+                .take(to)?
+                .into_iter()
+                .map(|rows| rows.into_stream_changes(&relation))
+                .collect::<Result<_>>()?;
+            if !changes.is_empty() {
+                deltas.insert(relation.id, Arc::new(changes));
+            }
+        }
+        let later = missed.split_off(&(to + 1));
+        for (_, tables) in std::mem::replace(missed, later) {
+            for (relation, changes) in tables {
+                let all = deltas.entry(relation).or_default();
+                Arc::make_mut(all).extend(changes.iter().cloned());
+            }
+        }
+        let output = self.step(&apart.query.id, &apart.bindings, &mut apart.circuit, to, &deltas)?;
+        self.put_out(apart, to, output)?;
+        apart.frontier = to;
+        Ok(())
+    }
+
+    fn put_out(&self, apart: &mut Apart, to: u64, output: Vec<ChangeBatch>) -> Result<()> {
+        match &mut apart.output {
+            Output::Build(table) => {
+                for delta in consolidate(output, &apart.sink.key)? {
+                    table.apply(&delta)?;
+                }
+            }
+            Output::Keep(kept) => kept.extend(output),
+            Output::Append => {
+                let topic = apart
+                    .sink_topic
+                    .as_ref()
+                    .ok_or_else(|| Error::Internal("a stream without a topic".into()))?;
+                match apart.query.sink_kind {
+                    SinkKind::Derived => {
+                        append_derived(&self.log, &apart.sink, topic, to, &output)?;
+                    }
+                    SinkKind::Insert => {
+                        let done = apart.boundaries.iter().any(|reached| *reached >= to);
+                        if !done && output.iter().any(|delta| delta.num_rows() > 0) {
+                            // Waiting bounds what is in flight.
+                            self.insert(&apart.sink, topic, &apart.query.id, to, &output)?.wait()?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Turning {
+    fn relation(&self, id: RelationId) -> Result<&RelationState> {
+        self.relations
+            .get(&id)
+            .ok_or_else(|| Error::Internal(format!("relation {id} is gone")))
+    }
+}
+
+/// Hands a query over to the rounds; both stand at the same epoch.
+fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()> {
+    let sink_id = apart.query.sink;
+    match apart.output {
+        Output::Build(table) => {
+            if let Some(sink) = turning.relations.get_mut(&sink_id) {
+                sink.table = Some(table);
+            }
+            // Entries of an earlier life must not be mixed with the new ones.
+            turning.dropped.push(RelationState::owner(&apart.sink));
+            for step in &apart.query.plan.steps {
+                turning.dropped.push(QueryState::owner(&apart.query.id, &step.id));
+            }
+        }
+        Output::Keep(kept) => {
+            let changes = consolidate(kept, &apart.sink.key)?;
+            if let Some(table) = turning.relations.get_mut(&sink_id).and_then(|s| s.table.as_mut()) {
+                for delta in &changes {
+                    table.apply(delta)?;
+                }
+            }
+            turning.carried.entry(sink_id).or_default().extend(changes);
+        }
+        Output::Append => {
+            let frontier = turning.frontier;
+            if let Some(sink) = turning.relations.get_mut(&sink_id)
+                && apart.query.sink_kind == SinkKind::Derived
+                && let Some(cursor) = &mut sink.cursor
+            {
+                cursor.read_ahead(0, frontier, usize::MAX)?;
+                let appended = cursor.take(frontier)?;
+                let changes = sink.absorb(appended)?;
+                turning.carried.entry(sink_id).or_default().extend(changes);
+            }
+        }
+    }
+    if let Some(query) = turning.queries.get_mut(&sequence) {
+        query.circuit = Some(apart.circuit);
+        query.frontier = apart.frontier;
+        query.standing = Standing::Turning;
+        query.inbox.clear();
+    }
+    turning.open_cursors(sequence);
+    turning.dirty = true;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The incremental operators, one file each.
+
+pub mod aggregate;
+pub mod filter;
+pub mod join;
+pub mod project;
+pub mod stateless;
+pub mod unnest;

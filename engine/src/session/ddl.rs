@@ -1,0 +1,653 @@
+//! `CREATE` and `DROP`.
+//!
+//! A DDL statement checks, makes its topic, writes one catalog record, and only then does anybody
+//! see it. A crash in between leaves a topic that nobody owns, which the next start drops.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use datafusion::scalar::ScalarValue;
+use log_store::{Cleanup, Topic, TopicConfig};
+use planner::lower::{Lowered, OutputKind};
+use planner::step_plan::ChangelogMode;
+use sql::ast::{
+    ColumnKind, CreateQuery, CreateSource, DerivedKind, DropKind, DropRelations, Options,
+    RelationKind as AstKind, Statement,
+};
+
+use crate::catalog::{Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind};
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::mill::query::bind;
+use crate::response::Response;
+use crate::session::{Session, done, relation_name};
+
+/// How long tombstones stay in a compacted topic.
+const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
+
+/// Columns that a relation may have.
+const COLUMNS_MAX: usize = 1_600;
+
+/// What `WITH (…)` says of a relation and its topic.
+struct TopicOptions {
+    topic: Option<String>,
+    partitions: Option<u32>,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+    timestamp: Option<String>,
+}
+
+impl Session {
+    pub(super) async fn create_source(&mut self, create: &CreateSource, statement: &Statement) -> Result<Response> {
+        let (word, kind) = match create.kind {
+            AstKind::Stream => ("STREAM", RelationKind::Stream),
+            AstKind::Table => ("TABLE", RelationKind::Table),
+        };
+        let name = relation_name(&create.name)?;
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        let catalog = engine.catalog();
+        if let Some(existing) = catalog.relation_by_name(&name) {
+            if create.if_not_exists {
+                self.notice(format!("relation \"{name}\" already exists, skipping"));
+                return Ok(done(format!("CREATE {word}")));
+            }
+            if create.or_replace {
+                return self.replace_source(create, existing, &catalog, word);
+            }
+            return Err(exists(&name));
+        }
+        self.warn_of_transaction(word);
+        let options = topic_options(&create.options)?;
+        let (columns, key) = columns(create)?;
+        let timestamp = timestamp_column(&columns, options.timestamp.as_deref())?;
+        let topic_name = options.topic.clone().unwrap_or_else(|| name.clone());
+        let partitions = options.partitions.unwrap_or(1);
+        let topic = self
+            .create_topic(TopicConfig {
+                retention_ms: options.retention_ms,
+                retention_bytes: options.retention_bytes,
+                cleanup: if kind == RelationKind::Table && !key.is_empty() {
+                    Cleanup::Compact {
+                        tombstone_retention_ms: TOMBSTONE_RETENTION_MS,
+                    }
+                } else {
+                    Cleanup::Delete
+                },
+                ..TopicConfig::ingested(&topic_name, partitions)
+            })
+            .await?;
+        let relation = Relation {
+            id: next_relation_id(&catalog)?,
+            name,
+            kind,
+            columns,
+            key,
+            topic: Some(topic.id().0),
+            topic_name,
+            partitions,
+            timestamp,
+            written_by: None,
+            terminated: false,
+            read_only: create.read_only,
+            definition: statement.to_string(),
+            dialect: self.settings.dialect_name().to_owned(),
+        };
+        self.install(relation, None).await?;
+        Ok(done(format!("CREATE {word}")))
+    }
+
+    /// `CREATE OR REPLACE` of the same definition changes nothing; of another it is refused, since
+    /// rows of the old shape are in the log and queries read them.
+    fn replace_source(
+        &mut self,
+        create: &CreateSource,
+        existing: &Relation,
+        _catalog: &Catalog,
+        word: &str,
+    ) -> Result<Response> {
+        let (columns, key) = columns(create)?;
+        let same_kind = (create.kind == AstKind::Stream) == (existing.kind == RelationKind::Stream);
+        if same_kind && existing.written_by.is_none() && columns == existing.columns && key == existing.key {
+            return Ok(done(format!("CREATE {word}")));
+        }
+        Err(StatementError::new(
+            StatementErrorKind::Unsupported,
+            format!("cannot replace \"{}\" by another definition", existing.name),
+        )
+        .with_hint("Drop it first, or create the new one under another name.")
+        .into())
+    }
+
+    pub(super) async fn create_query(
+        &mut self,
+        create: &CreateQuery,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
+        let (word, kind) = match create.kind {
+            DerivedKind::Stream => ("STREAM", RelationKind::Stream),
+            DerivedKind::Table => ("TABLE", RelationKind::Table),
+            DerivedKind::MaterializedView => ("MATERIALIZED VIEW", RelationKind::Table),
+            DerivedKind::View => {
+                return Err(StatementError::new(
+                    StatementErrorKind::Unsupported,
+                    "a view that is not materialized is not supported",
+                )
+                .with_hint("CREATE MATERIALIZED VIEW keeps the result up to date and is read at once.")
+                .into());
+            }
+        };
+        let name = relation_name(&create.name)?;
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        let catalog = engine.catalog();
+        let mut replaced = None;
+        if let Some(existing) = catalog.relation_by_name(&name) {
+            if create.if_not_exists {
+                self.notice(format!("relation \"{name}\" already exists, skipping"));
+                return Ok(done(format!("CREATE {word}")));
+            }
+            if !create.or_replace {
+                return Err(exists(&name));
+            }
+            if existing.written_by.is_none() {
+                return Err(StatementError::new(
+                    StatementErrorKind::WrongObjectType,
+                    format!("\"{name}\" is not maintained by a query"),
+                )
+                .into());
+            }
+            if catalog.readers(existing.id).iter().any(|query| query.sink != existing.id) {
+                return Err(dependents(&catalog, existing));
+            }
+            replaced = Some(existing.clone());
+        }
+        self.warn_of_transaction(word);
+        let output = match kind {
+            RelationKind::Stream => OutputKind::Stream,
+            RelationKind::Table => OutputKind::Table,
+        };
+        let options = topic_options(&create.options)?;
+        let lowered = self.plan_continuous(&create.query, output, parameters).await?;
+        let mut relation = self.derived_relation(create, &lowered, name.clone(), kind, &options, statement)?;
+        let mut changes = Vec::new();
+        let mut gone: Option<(Vec<RelationId>, Vec<String>)> = None;
+        if let Some(existing) = &replaced {
+            let queries: Vec<String> = catalog.writers(existing.id).iter().map(|q| q.id.clone()).collect();
+            if lowered.plan.steps.iter().any(|step| reads(step, existing.id)) {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidDefinition,
+                    format!("\"{name}\" cannot read itself"),
+                )
+                .into());
+            }
+            changes.extend(queries.iter().cloned().map(Change::DropQuery));
+            changes.push(Change::DropRelation(existing.id));
+            gone = Some((vec![existing.id], queries));
+        }
+        let number = catalog.next_number();
+        relation.id = relation_id(number)?;
+        let prefix = match kind {
+            RelationKind::Stream => "CSAS",
+            RelationKind::Table => "CTAS",
+        };
+        let query_id = format!("{prefix}_{}_{number}", name.to_uppercase());
+        relation.written_by = Some(query_id.clone());
+        if kind == RelationKind::Stream {
+            let topic = self
+                .create_topic(TopicConfig {
+                    retention_ms: options.retention_ms,
+                    retention_bytes: options.retention_bytes,
+                    ..TopicConfig::derived(&relation.topic_name, relation.partitions)
+                })
+                .await?;
+            relation.topic = Some(topic.id().0);
+        }
+        let query = Query {
+            id: query_id,
+            sink: relation.id,
+            sink_kind: SinkKind::Derived,
+            plan: lowered.plan,
+            text: create.query.to_string(),
+            status: QueryStatus::Running,
+            from_beginning: self.settings.from_beginning(),
+            sequence: number,
+        };
+        changes.push(Change::PutRelation(Box::new(relation.clone())));
+        changes.push(Change::PutQuery(Box::new(query.clone())));
+        let catalog = self.engine.commit_changes(changes).await?;
+        if let Some((relations, queries)) = gone {
+            self.forget(&replaced.into_iter().collect::<Vec<_>>(), &relations, &queries);
+        }
+        self.start(&catalog, relation, Some(query))?;
+        Ok(done(format!("CREATE {word}")))
+    }
+
+    fn derived_relation(
+        &self,
+        create: &CreateQuery,
+        lowered: &Lowered,
+        name: String,
+        kind: RelationKind,
+        options: &TopicOptions,
+        statement: &Statement,
+    ) -> Result<Relation> {
+        let mut fields: Vec<Field> = lowered
+            .columns
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        if create.columns.len() > fields.len() {
+            return Err(StatementError::new(StatementErrorKind::Syntax, "too many column names were specified").into());
+        }
+        for (field, name) in fields.iter_mut().zip(&create.columns) {
+            *field = field.clone().with_name(&name.value);
+        }
+        check_columns(&fields)?;
+        let root = lowered.plan.root();
+        if kind == RelationKind::Stream && root.mode == ChangelogMode::Retract {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                "the result of this query changes, so it is a table",
+            )
+            .with_hint("Use CREATE TABLE … AS or CREATE MATERIALIZED VIEW … AS.")
+            .into());
+        }
+        let columns = Arc::new(Schema::new(fields));
+        let timestamp = timestamp_column(&columns, options.timestamp.as_deref())?;
+        Ok(Relation {
+            id: 0,
+            topic_name: options.topic.clone().unwrap_or_else(|| name.clone()),
+            name,
+            kind,
+            columns,
+            key: match kind {
+                RelationKind::Table => root.key.clone().unwrap_or_default(),
+                RelationKind::Stream => Vec::new(),
+            },
+            topic: None,
+            partitions: options.partitions.unwrap_or(1),
+            timestamp,
+            written_by: None,
+            terminated: false,
+            read_only: true,
+            definition: statement.to_string(),
+            dialect: self.settings.dialect_name().to_owned(),
+        })
+    }
+
+    /// Writes the catalog record and starts what was made.
+    async fn install(&mut self, relation: Relation, query: Option<Query>) -> Result<()> {
+        let mut changes = vec![Change::PutRelation(Box::new(relation.clone()))];
+        if let Some(query) = &query {
+            changes.push(Change::PutQuery(Box::new(query.clone())));
+        }
+        let catalog = self.engine.commit_changes(changes).await?;
+        self.start(&catalog, relation, query)
+    }
+
+    fn start(&self, catalog: &Catalog, relation: Relation, query: Option<Query>) -> Result<()> {
+        if let Some(topic) = relation.topic {
+            self.engine.schemas.insert(topic, relation.log_schema(), relation.key.clone());
+        }
+        self.engine.mill.add_relation(Arc::new(relation))?;
+        if let Some(query) = query {
+            let bindings = bind(&query.plan, catalog)?;
+            self.engine.mill.add_query(Arc::new(query), bindings)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
+        if config.name.starts_with("__") {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                format!("topic name \"{}\" is reserved", config.name),
+            )
+            .into());
+        }
+        if self.engine.log.topic_by_name(&config.name).is_some() {
+            return Err(StatementError::new(
+                StatementErrorKind::DuplicateObject,
+                format!("topic \"{}\" already exists", config.name),
+            )
+            .into());
+        }
+        let log = self.engine.log.clone();
+        tokio::task::spawn_blocking(move || log.create_topic(config))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))?
+            .map_err(Error::from)
+    }
+
+    pub(super) async fn drop_relations(&mut self, drop: &DropRelations) -> Result<Response> {
+        let word = match drop.kind {
+            DropKind::Stream => "STREAM",
+            DropKind::Table => "TABLE",
+            DropKind::View => "VIEW",
+            DropKind::MaterializedView => "MATERIALIZED VIEW",
+        };
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        let catalog = engine.catalog();
+        self.warn_of_transaction(word);
+        let mut relations: Vec<Arc<Relation>> = Vec::new();
+        for name in &drop.names {
+            let name = relation_name(name)?;
+            let Some(relation) = catalog.relation_by_name(&name) else {
+                if drop.if_exists {
+                    self.notice(format!("relation \"{name}\" does not exist, skipping"));
+                    continue;
+                }
+                return Err(catalog.expect_relation(&name).err().unwrap_or(Error::ShuttingDown));
+            };
+            check_kind(relation, drop.kind, word)?;
+            if name == crate::processing_log::PROCESSING_LOG {
+                return Err(StatementError::new(
+                    StatementErrorKind::DependentObjects,
+                    format!("cannot drop \"{name}\" because the system needs it"),
+                )
+                .into());
+            }
+            if !relations.contains(relation) {
+                relations.push(relation.clone());
+            }
+        }
+        // With CASCADE also what derives from them, and so on.
+        let mut next = 0;
+        let mut queries: Vec<String> = Vec::new();
+        while next < relations.len() {
+            let relation = relations[next].clone();
+            next += 1;
+            for query in catalog.writers(relation.id) {
+                if query.sink_kind == SinkKind::Insert && !drop.cascade && !is_listed(&relations, query, &catalog) {
+                    return Err(dependents(&catalog, &relation));
+                }
+                if !queries.contains(&query.id) {
+                    queries.push(query.id.clone());
+                }
+            }
+            for query in catalog.readers(relation.id) {
+                let Some(sink) = catalog.relation(query.sink) else { continue };
+                let listed = relations.contains(sink) || queries.contains(&query.id);
+                if !listed && !drop.cascade && !drop.names.iter().any(|n| relation_name(n).is_ok_and(|n| n == sink.name)) {
+                    return Err(dependents(&catalog, &relation));
+                }
+                if !queries.contains(&query.id) {
+                    queries.push(query.id.clone());
+                }
+                if query.sink_kind == SinkKind::Derived && !relations.contains(sink) {
+                    relations.push(sink.clone());
+                }
+            }
+        }
+        if relations.is_empty() {
+            return Ok(done(format!("DROP {word}")));
+        }
+        let mut changes: Vec<Change> = queries.iter().cloned().map(Change::DropQuery).collect();
+        changes.extend(relations.iter().map(|relation| Change::DropRelation(relation.id)));
+        self.engine.commit_changes(changes).await?;
+        let ids: Vec<RelationId> = relations.iter().map(|relation| relation.id).collect();
+        self.forget(&relations, &ids, &queries);
+        Ok(done(format!("DROP {word}")))
+    }
+
+    /// Lets go of what is no longer in the catalog.
+    fn forget(&self, relations: &[Arc<Relation>], ids: &[RelationId], queries: &[String]) {
+        self.engine.mill.remove(ids, queries);
+        for relation in relations {
+            self.engine.writes.forget(relation.id);
+            if let Some(topic) = relation.topic
+                && let Err(error) = self.engine.log.drop_topic(log_store::TopicId(topic))
+            {
+                tracing::warn!(relation = %relation.name, %error, "topic could not be dropped; the next start will try again");
+            }
+        }
+    }
+
+    pub(super) fn warn_of_transaction(&mut self, word: &str) {
+        if self.transaction.is_some() {
+            self.notice(format!("{word}: definitions take effect at once and are not part of the transaction"));
+        }
+    }
+}
+
+fn is_listed(relations: &[Arc<Relation>], query: &Query, catalog: &Catalog) -> bool {
+    query
+        .inputs()
+        .filter_map(|input| catalog.relation(input))
+        .all(|input| relations.contains(input))
+}
+
+fn reads(step: &planner::step_plan::Step, relation: RelationId) -> bool {
+    matches!(&step.operator, planner::step_plan::Operator::Source(source) if source.relation == relation)
+}
+
+fn exists(name: &str) -> Error {
+    StatementError::new(
+        StatementErrorKind::DuplicateRelation,
+        format!("relation \"{name}\" already exists"),
+    )
+    .into()
+}
+
+fn dependents(catalog: &Catalog, relation: &Relation) -> Error {
+    let queries = catalog.readers(relation.id).into_iter().chain(catalog.writers(relation.id));
+    let detail: Vec<String> = queries
+        .filter(|query| query.sink_kind == SinkKind::Insert || query.sink != relation.id)
+        .filter_map(|query| {
+            let sink = catalog.relation(query.sink)?;
+            Some(format!("query {} writes {} \"{}\"", query.id, sink.kind_name(), sink.name))
+        })
+        .collect();
+    StatementError::new(
+        StatementErrorKind::DependentObjects,
+        format!(
+            "cannot drop {} \"{}\" because other objects depend on it",
+            relation.kind_name(),
+            relation.name
+        ),
+    )
+    .with_detail(detail.join("\n"))
+    .with_hint("Use DROP … CASCADE to drop the dependent objects too.")
+    .into()
+}
+
+fn check_kind(relation: &Relation, kind: DropKind, word: &str) -> Result<()> {
+    let fits = match kind {
+        DropKind::Stream => relation.kind == RelationKind::Stream,
+        DropKind::Table => relation.kind == RelationKind::Table,
+        DropKind::View => false,
+        DropKind::MaterializedView => relation.kind == RelationKind::Table && relation.written_by.is_some(),
+    };
+    if fits {
+        return Ok(());
+    }
+    let hint = match relation.kind {
+        RelationKind::Stream => "Use DROP STREAM to remove a stream.",
+        RelationKind::Table if relation.written_by.is_some() => "Use DROP MATERIALIZED VIEW or DROP TABLE.",
+        RelationKind::Table => "Use DROP TABLE to remove a table.",
+    };
+    Err(StatementError::new(
+        StatementErrorKind::WrongObjectType,
+        format!("\"{}\" is not a {}", relation.name, word.to_lowercase()),
+    )
+    .with_hint(hint)
+    .into())
+}
+
+fn next_relation_id(catalog: &Catalog) -> Result<RelationId> {
+    relation_id(catalog.next_number())
+}
+
+fn relation_id(number: u64) -> Result<RelationId> {
+    RelationId::try_from(number).map_err(|_| {
+        StatementError::new(StatementErrorKind::TooManyObjects, "too many relations were ever made").into()
+    })
+}
+
+/// The columns of a declared relation, and the positions of its primary key.
+fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
+    if create.columns.is_empty() {
+        return Err(StatementError::new(
+            StatementErrorKind::InvalidDefinition,
+            "a relation needs at least one column",
+        )
+        .into());
+    }
+    let mut fields = Vec::with_capacity(create.columns.len());
+    for column in &create.columns {
+        match &column.kind {
+            ColumnKind::Plain | ColumnKind::Key => {}
+            ColumnKind::Headers | ColumnKind::Header(_) => {
+                return Err(StatementError::new(
+                    StatementErrorKind::Unsupported,
+                    "header columns are not supported",
+                )
+                .into());
+            }
+        }
+        fields.push(planner::types::field(&column.name.value, &column.data_type, !column.not_null)?);
+    }
+    check_columns(&fields)?;
+    let key = create
+        .primary_key
+        .iter()
+        .map(|name| {
+            fields.iter().position(|field| *field.name() == name.value).ok_or_else(|| {
+                StatementError::new(
+                    StatementErrorKind::UndefinedColumn,
+                    format!("column \"{}\" named in key does not exist", name.value),
+                )
+                .into()
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for position in &key {
+        let field = &fields[*position];
+        if matches!(field.data_type(), DataType::Map(..)) {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                format!("column \"{}\" cannot be part of a primary key: a map has no order", field.name()),
+            )
+            .into());
+        }
+    }
+    Ok((Arc::new(Schema::new(fields)), key))
+}
+
+fn check_columns(fields: &[Field]) -> Result<()> {
+    if fields.len() > COLUMNS_MAX {
+        return Err(StatementError::new(
+            StatementErrorKind::ProgramLimit,
+            format!("relations can have at most {COLUMNS_MAX} columns"),
+        )
+        .into());
+    }
+    for (index, field) in fields.iter().enumerate() {
+        let name = field.name();
+        if fields[..index].iter().any(|other| other.name() == name) {
+            return Err(StatementError::new(
+                StatementErrorKind::DuplicateColumn,
+                format!("column \"{name}\" specified more than once"),
+            )
+            .into());
+        }
+        let is_pseudo = planner::relations::PSEUDO_COLUMNS
+            .iter()
+            .any(|pseudo| pseudo.eq_ignore_ascii_case(name));
+        if is_pseudo || name.starts_with("__") {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                format!("column name \"{name}\" is reserved"),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn timestamp_column(columns: &SchemaRef, name: Option<&str>) -> Result<Option<usize>> {
+    let Some(name) = name else { return Ok(None) };
+    let position = columns
+        .fields()
+        .iter()
+        .position(|field| field.name().eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            StatementError::new(
+                StatementErrorKind::UndefinedColumn,
+                format!("timestamp column \"{name}\" does not exist"),
+            )
+        })?;
+    match columns.field(position).data_type() {
+        DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => Ok(Some(position)),
+        other => Err(StatementError::new(
+            StatementErrorKind::DatatypeMismatch,
+            format!(
+                "timestamp column \"{name}\" is of type {}",
+                planner::types::data_type_name(other)
+            ),
+        )
+        .with_hint("It must be TIMESTAMP, TIMESTAMPTZ, DATE, or BIGINT milliseconds.")
+        .into()),
+    }
+}
+
+fn topic_options(options: &Options) -> Result<TopicOptions> {
+    let mut parsed = TopicOptions {
+        topic: None,
+        partitions: None,
+        retention_ms: None,
+        retention_bytes: None,
+        timestamp: None,
+    };
+    for option in options {
+        let invalid = || {
+            StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                format!("invalid value for option \"{}\": \"{}\"", option.name, option.value.as_str()),
+            )
+            .at(Some(option.position))
+        };
+        let number = || option.value.as_i64().and_then(|n| u64::try_from(n).ok()).ok_or_else(invalid);
+        match option.name.to_ascii_lowercase().as_str() {
+            "kafka_topic" | "topic" => parsed.topic = Some(option.value.as_str().to_owned()),
+            "partitions" => {
+                let partitions = number()?;
+                if !(1..=1024).contains(&partitions) {
+                    return Err(invalid().into());
+                }
+                parsed.partitions = Some(partitions as u32);
+            }
+            "replicas" => {
+                number()?;
+            }
+            "retention_ms" => parsed.retention_ms = Some(number()?),
+            "retention_bytes" => parsed.retention_bytes = Some(number()?),
+            "timestamp" => parsed.timestamp = Some(option.value.as_str().to_owned()),
+            "format" | "key_format" | "value_format" => match option.value.as_str().to_ascii_uppercase().as_str() {
+                // Clients that speak Kafka's protocol will see rows in this form; inside they are
+                // columnar whatever it is.
+                "JSON" | "KAFKA" | "NONE" | "DELIMITED" => {}
+                other => {
+                    return Err(StatementError::new(
+                        StatementErrorKind::Unsupported,
+                        format!("format {other} is not supported"),
+                    )
+                    .at(Some(option.position))
+                    .into());
+                }
+            },
+            other => {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidParameterValue,
+                    format!("unrecognized option \"{other}\""),
+                )
+                .at(Some(option.position))
+                .with_hint("Options are topic, partitions, retention_ms, retention_bytes, timestamp, value_format, key_format.")
+                .into());
+            }
+        }
+    }
+    Ok(parsed)
+}

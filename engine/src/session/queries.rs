@@ -1,0 +1,139 @@
+//! Persistent queries: `INSERT INTO stream SELECT …`, `TERMINATE`, `PAUSE`, `RESUME`.
+
+use std::sync::Arc;
+
+use datafusion::scalar::ScalarValue;
+use sql::ast::{Insert, InsertSource, QueryTarget, Statement};
+
+use crate::catalog::{Change, Query, QueryStatus, Relation, SinkKind};
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::mill::query::bind;
+use crate::response::Response;
+use crate::session::{Session, done};
+
+impl Session {
+    /// Rows of a query go into a stream that others write as well, from now on.
+    pub(super) async fn insert_continuously(
+        &mut self,
+        insert: &Insert,
+        relation: &Relation,
+        _statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
+        let InsertSource::Query(query) = &insert.source else {
+            return Err(Error::Internal("only a query runs continuously".into()));
+        };
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        let catalog = engine.catalog();
+        self.warn_of_transaction("INSERT INTO … SELECT");
+        let planned = self.plan_insert(insert, parameters).await?;
+        let lowered = self.plan_continuous_insert(planned, relation).await?;
+        for input in lowered.plan.steps.iter().filter_map(|step| match &step.operator {
+            planner::step_plan::Operator::Source(source) => Some(source.relation),
+            _ => None,
+        }) {
+            if catalog.flows_into(relation.id, input) {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidDefinition,
+                    format!("rows of \"{}\" would come back to it for ever", relation.name),
+                )
+                .into());
+            }
+        }
+        let number = catalog.next_number();
+        let id = match insert.options.get("query_id") {
+            Some(id) => {
+                let id = id.as_str().to_uppercase();
+                if catalog.expect_query(&id).is_ok() {
+                    return Err(StatementError::new(
+                        StatementErrorKind::DuplicateObject,
+                        format!("query \"{id}\" already exists"),
+                    )
+                    .into());
+                }
+                id
+            }
+            None => format!("INSERTQUERY_{number}"),
+        };
+        let query = Query {
+            id: id.clone(),
+            sink: relation.id,
+            sink_kind: SinkKind::Insert,
+            plan: lowered.plan,
+            text: query.to_string(),
+            status: QueryStatus::Running,
+            from_beginning: self.settings.from_beginning(),
+            sequence: number,
+        };
+        let changes = vec![Change::PutQuery(Box::new(query.clone()))];
+        let catalog = self.engine.commit_changes(changes).await?;
+        let bindings = bind(&query.plan, &catalog)?;
+        self.engine.mill.add_query(Arc::new(query), bindings)?;
+        self.notice(format!("query {id} runs until it is terminated"));
+        Ok(done("INSERT 0 0"))
+    }
+
+    pub(super) async fn terminate(&mut self, target: &QueryTarget) -> Result<Response> {
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        let queries = self.targets(target)?;
+        // What such a query maintained stays as it is, and is written by nobody any more.
+        let catalog = self.engine.catalog();
+        let mut changes = Vec::new();
+        for query in &queries {
+            changes.push(Change::DropQuery(query.id.clone()));
+            if query.sink_kind == SinkKind::Derived
+                && let Some(sink) = catalog.relation(query.sink)
+            {
+                let mut sink = Relation::clone(sink);
+                sink.terminated = true;
+                changes.push(Change::PutRelation(Box::new(sink)));
+            }
+        }
+        if !changes.is_empty() {
+            self.engine.commit_changes(changes).await?;
+            let ids: Vec<String> = queries.iter().map(|query| query.id.clone()).collect();
+            self.engine.mill.remove(&[], &ids);
+        }
+        Ok(done("TERMINATE"))
+    }
+
+    pub(super) async fn pause(&mut self, target: &QueryTarget) -> Result<Response> {
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        for query in self.targets(target)? {
+            self.engine.mill.pause(&query.id)?;
+            self.put_status(&query, QueryStatus::Paused).await?;
+        }
+        Ok(done("PAUSE"))
+    }
+
+    pub(super) async fn resume(&mut self, target: &QueryTarget) -> Result<Response> {
+        let engine = self.engine.clone();
+        let _ddl = engine.ddl.lock().await;
+        for query in self.targets(target)? {
+            self.put_status(&query, QueryStatus::Running).await?;
+            self.engine.mill.resume(&query.id)?;
+        }
+        Ok(done("RESUME"))
+    }
+
+    async fn put_status(&self, query: &Query, status: QueryStatus) -> Result<()> {
+        if query.status == status {
+            return Ok(());
+        }
+        let mut query = query.clone();
+        query.status = status;
+        self.engine.commit_changes(vec![Change::PutQuery(Box::new(query))]).await?;
+        Ok(())
+    }
+
+    fn targets(&self, target: &QueryTarget) -> Result<Vec<Arc<Query>>> {
+        let catalog = self.engine.catalog();
+        match target {
+            QueryTarget::All => Ok(catalog.queries().into_iter().cloned().collect()),
+            QueryTarget::Id(id) => Ok(vec![catalog.expect_query(id)?.clone()]),
+        }
+    }
+}

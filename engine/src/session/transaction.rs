@@ -1,0 +1,141 @@
+//! `BEGIN`, `COMMIT`, `ROLLBACK`.
+//!
+//! What a transaction writes is kept until it commits, and is then one append: one epoch, for every
+//! reader all of it or nothing. Its own reads do not see it before.
+
+use std::collections::HashMap;
+
+use log_store::NewBatch;
+use sql::ast::TransactionModes;
+
+use crate::catalog::RelationId;
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::response::Response;
+use crate::session::{Session, done};
+use crate::write_locks::WriteGuard;
+
+/// Bytes that a transaction may write.
+const TRANSACTION_BYTES_MAX: usize = 512 << 20;
+
+/// An open transaction.
+#[derive(Default)]
+pub struct Transaction {
+    pub failed: bool,
+    batches: Vec<NewBatch>,
+    bytes: usize,
+    guards: HashMap<RelationId, WriteGuard>,
+}
+
+impl Transaction {
+    /// Gives up what was written; statements are refused until the transaction ends.
+    pub fn fail(&mut self) {
+        self.failed = true;
+        self.batches.clear();
+        self.guards.clear();
+    }
+}
+
+impl Session {
+    pub(super) fn begin(&mut self, _modes: &TransactionModes) -> Result<Response> {
+        if self.transaction.is_some() {
+            self.notice("there is already a transaction in progress");
+        } else {
+            self.transaction = Some(Transaction::default());
+        }
+        Ok(done("BEGIN"))
+    }
+
+    pub(super) async fn commit(&mut self, chain: bool) -> Result<Response> {
+        let Some(transaction) = self.transaction.take() else {
+            self.notice("there is no transaction in progress");
+            return Ok(done("COMMIT"));
+        };
+        self.end_transaction(chain);
+        if transaction.failed {
+            return Ok(done("ROLLBACK"));
+        }
+        if !transaction.batches.is_empty() {
+            let appended = self.engine.log.append(transaction.batches).await?;
+            self.written = self.written.max(appended.epoch.0);
+        }
+        drop(transaction.guards);
+        Ok(done("COMMIT"))
+    }
+
+    pub(super) fn rollback(&mut self, chain: bool) -> Response {
+        if self.transaction.take().is_none() {
+            self.notice("there is no transaction in progress");
+        }
+        self.end_transaction(chain);
+        done("ROLLBACK")
+    }
+
+    fn end_transaction(&mut self, chain: bool) {
+        self.cursors.retain(|_, cursor| cursor.hold);
+        self.settings.end_transaction();
+        if chain {
+            self.transaction = Some(Transaction::default());
+        }
+    }
+
+    /// Takes the right to write a relation: for this statement, or until the transaction ends.
+    pub(super) async fn lock_for_write(
+        &mut self,
+        relation: RelationId,
+        exclusive: bool,
+    ) -> Result<Option<WriteGuard>> {
+        let held = self.transaction.as_ref().and_then(|t| t.guards.get(&relation));
+        match (held, exclusive) {
+            (Some(WriteGuard::Exclusive(_)), false) | (Some(WriteGuard::Shared(_)), false) => {
+                return Ok(None);
+            }
+            (Some(_), true) => {
+                return Err(StatementError::new(
+                    StatementErrorKind::Unsupported,
+                    "UPDATE or DELETE of a table that the transaction has already written is not supported",
+                )
+                .with_hint("Commit first: a transaction does not read its own writes.")
+                .into());
+            }
+            (None, _) => {}
+        }
+        let guard = if exclusive {
+            self.engine.writes.exclusive(relation).await
+        } else {
+            self.engine.writes.shared(relation).await
+        };
+        match &mut self.transaction {
+            None => Ok(Some(guard)),
+            Some(transaction) => {
+                transaction.guards.insert(relation, guard);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Appends, or keeps for the commit.
+    pub(super) async fn write(&mut self, batches: Vec<NewBatch>) -> Result<()> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let Some(transaction) = &mut self.transaction else {
+            let appended = self.engine.log.append(batches).await?;
+            self.written = self.written.max(appended.epoch.0);
+            return Ok(());
+        };
+        transaction.bytes += batches.iter().map(|batch| batch.body.len()).sum::<usize>();
+        if transaction.bytes > TRANSACTION_BYTES_MAX {
+            return Err(too_large());
+        }
+        transaction.batches.extend(batches);
+        Ok(())
+    }
+}
+
+fn too_large() -> Error {
+    StatementError::new(
+        StatementErrorKind::ProgramLimit,
+        format!("a transaction may write at most {} MiB", TRANSACTION_BYTES_MAX >> 20),
+    )
+    .into()
+}
