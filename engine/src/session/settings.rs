@@ -303,7 +303,7 @@ impl Setting {
         match &self.check {
             Check::Any => Ok(value.to_owned()),
             Check::Fixed => Err(StatementError::new(
-                StatementErrorKind::ReadOnly,
+                StatementErrorKind::ObjectNotInPrerequisiteState,
                 format!("parameter \"{}\" cannot be changed", self.name),
             )
             .into()),
@@ -368,7 +368,7 @@ fn find(name: &str) -> Option<&'static Setting> {
 fn unknown(name: &str) -> crate::error::Error {
     let names: Vec<String> = SETTINGS.iter().map(|setting| setting.name.to_ascii_lowercase()).collect();
     let error = StatementError::new(
-        StatementErrorKind::UndefinedParameter,
+        StatementErrorKind::UndefinedObject,
         format!("unrecognized configuration parameter \"{name}\""),
     );
     match crate::catalog::closest(&name.to_ascii_lowercase(), names.iter()) {
