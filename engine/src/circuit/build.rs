@@ -17,6 +17,7 @@ use super::{Circuit, CircuitOptions, Kind, Node, StepStatistics};
 use crate::aggregates::{Call, Demands};
 use crate::expression::{Expression, physical};
 use crate::operator::StepError;
+use crate::operators::join::{Join, JoinOptions};
 use crate::operators::aggregate::{Aggregate, AggregateSpec};
 use crate::operators::filter::Filter;
 use crate::operators::project::Project;
@@ -261,13 +262,49 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
                 options.slices,
             )?))
         }
-        step_plan::Operator::Join { .. } => {
-            return Err(StepError::Internal("joins are not wired in".into()));
+        step_plan::Operator::Join {
+            kind,
+            on,
+            filter,
+            null_equals_null,
+            lookup,
+        } => {
+            let (left, right) = (nullable(&input(0)?.schema), nullable(&input(1)?.schema));
+            let both = both_sides(&left, &right);
+            let on = on
+                .iter()
+                .map(|(of_left, of_right)| {
+                    Ok((compile(of_left, &left, step)?, compile(of_right, &right, step)?))
+                })
+                .collect::<Result<_, StepError>>()?;
+            let filter = filter
+                .as_ref()
+                .map(|filter| compile(filter, &both, step))
+                .transpose()?;
+            let join_options = JoinOptions {
+                null_equals_null: *null_equals_null,
+                lookup: *lookup,
+                slices: options.slices,
+            };
+            Kind::Stateful(Box::new(Join::new(
+                *kind,
+                on,
+                filter,
+                &left,
+                &right,
+                nullable(&step.schema),
+                join_options,
+            )?))
         }
         step_plan::Operator::Filter { .. }
         | step_plan::Operator::Project { .. }
         | step_plan::Operator::Unnest { .. } => return Err(malformed()),
     })
+}
+
+/// The columns of the left side, then those of the right.
+fn both_sides(left: &Schema, right: &Schema) -> Schema {
+    Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>())
 }
 
 fn aggregate(
