@@ -269,12 +269,13 @@ fn sync_all(writing: &mut [Writing<'_>]) -> Result<(), LogError> {
                 })
             })
             .collect();
-        threads.into_iter().fold(Ok(()), |result, thread| {
-            result.and(
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(LogError::Failed("a sync thread panicked".into()))),
-            )
-        })
+        let mut result = Ok(());
+        for thread in threads {
+            let synced = thread
+                .join()
+                .unwrap_or_else(|_| Err(LogError::Failed("a sync thread panicked".into())));
+            result = result.and(synced);
+        }
+        result
     })
 }

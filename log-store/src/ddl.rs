@@ -188,6 +188,11 @@ impl Shared {
         let topics: Vec<_> = self.topics.read().by_id.values().cloned().collect();
         let mut clean = true;
         for topic in topics {
+            // The tail of a partition that recovery left alone is still to be recovered.
+            clean &= topic
+                .partitions
+                .iter()
+                .all(|partition| partition.state.read().frozen.is_none());
             if topic.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync {
                 continue;
             }

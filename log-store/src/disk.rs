@@ -3,11 +3,7 @@
 //! Two things make bytes durable: [`DiskFile::sync`] for what is in a file, [`Disk::sync_dir`] for the names in a
 //! directory. The log assumes nothing beyond that: unsynced writes may be lost, torn, or persisted out of order.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
@@ -80,7 +76,7 @@ pub trait DiskFile: Send + Sync + 'static {
 }
 
 /// Reads a small file whole.
-pub(crate) fn read_all(disk: &dyn Disk, path: &PathBuf) -> io::Result<Bytes> {
+pub(crate) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
     let file = disk.open(path, OpenMode::Read)?;
     let len = file.len()?;
     file.read(0, len as usize)

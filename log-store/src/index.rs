@@ -49,6 +49,16 @@ impl Index {
         }
     }
 
+    /// Marks where a batch could not be read, so that every search that would lead behind it leads to it.
+    pub fn push_damage(&mut self, position: u64, base_offset: Offset) {
+        self.entries.push(Entry {
+            position,
+            base_offset,
+            last_epoch: Epoch::MAX,
+            rowtime_max: i64::MAX,
+        });
+    }
+
     /// A position at or before the batch that holds `offset`, as near as the index knows.
     pub fn by_offset(&self, offset: Offset) -> Option<u64> {
         let after = self.entries.partition_point(|e| e.base_offset <= offset);

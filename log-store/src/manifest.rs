@@ -1,7 +1,7 @@
 //! The manifest: what the log consists of, as of the last time it was written.
 //!
 //! ```text
-//! file = "MPLOGMAN" · version:u32 · crc:u32 · len:u32 · JSON
+//! file = "MPLOGMAN" · version:u32 · crc:u32 · len:u32 · JSON          the CRC-32C is that of the version and the JSON
 //! ```
 //!
 //! It is *not* on the path of an append. It lists the topics, every segment with its length, and for each partition how
@@ -128,7 +128,7 @@ impl Manifest {
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&crc32c::crc32c(&json).to_le_bytes());
+        header.extend_from_slice(&checksum(VERSION, &json).to_le_bytes());
         header.extend_from_slice(&(json.len() as u32).to_le_bytes());
         for copy in COPIES {
             let path = dir.join(copy);
@@ -202,7 +202,7 @@ impl Manifest {
         };
         let (version, crc, len) = (word(8)?, word(12)?, word(16)?);
         let json = &bytes[HEADER_LEN..];
-        if &bytes[..8] != MAGIC || json.len() != len as usize || crc32c::crc32c(json) != crc {
+        if &bytes[..8] != MAGIC || json.len() != len as usize || checksum(version, json) != crc {
             return Err(damaged("the manifest does not match its checksum".into()));
         }
         if version != VERSION {
@@ -214,4 +214,8 @@ impl Manifest {
         }
         serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
     }
+}
+
+fn checksum(version: u32, json: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&version.to_le_bytes()), json)
 }

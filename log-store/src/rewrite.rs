@@ -170,6 +170,7 @@ impl Shared {
             headers: Vec::new(),
             group: Vec::new(),
             group_bytes: 0,
+            group_rows: 0,
             merged: false,
         };
         let mut rows_removed = 0;
@@ -350,6 +351,7 @@ struct Rewriter<'a> {
     /// Small neighbours, to be merged.
     group: Vec<Chunk>,
     group_bytes: usize,
+    group_rows: u32,
     merged: bool,
 }
 
@@ -409,10 +411,9 @@ impl Rewriter<'_> {
         let config = &self.env.config;
         let small = chunk.plain.len() < config.merge_below_bytes;
         let joins = self.group.first().is_none_or(|first| {
-            let rows: u32 = self.group.iter().map(|chunk| chunk.rows).sum();
             first.schema_id == chunk.schema_id
                 && self.group_bytes + chunk.plain.len() <= config.merge_target_bytes
-                && rows + chunk.rows <= ROWS_MAX
+                && self.group_rows.saturating_add(chunk.rows) <= ROWS_MAX
                 && chunk.last.0 - first.base.0 < u64::from(u32::MAX)
         });
         if !small || !joins {
@@ -422,6 +423,7 @@ impl Rewriter<'_> {
             return self.emit(chunk);
         }
         self.group_bytes += chunk.plain.len();
+        self.group_rows += chunk.rows;
         self.group.push(chunk);
         Ok(())
     }
@@ -429,6 +431,7 @@ impl Rewriter<'_> {
     fn flush_group(&mut self) -> Result<(), LogError> {
         let group = std::mem::take(&mut self.group);
         self.group_bytes = 0;
+        self.group_rows = 0;
         if group.len() > 1 {
             let bodies: Vec<Body> = group.iter().map(|chunk| chunk.body(self.segment)).collect();
             if let Some(body) = self.env.codec.merge(&bodies).map_err(LogError::Codec)? {

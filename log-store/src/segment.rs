@@ -365,9 +365,14 @@ impl Segment {
         let window = self.window(SEGMENT_HEADER_LEN)?;
         let mut headers = Headers::new(self, SEGMENT_HEADER_LEN, window);
         while let Some(next) = headers.next() {
-            // Damage is reported to the reader who comes to it; what lies before stays readable.
-            let Ok((position, header)) = next else { break };
-            index.push(position, &header);
+            match next {
+                Ok((position, header)) => index.push(position, &header),
+                // It is reported to the reader who comes to it; what lies before stays readable.
+                Err(LogError::Corruption(damage)) => {
+                    index.push_damage(damage.position, damage.offset);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let found = find(&index);
         *slot = Some(index);
