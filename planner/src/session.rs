@@ -17,6 +17,8 @@ pub fn session_config(time_zone: &str) -> SessionConfig {
     // Names have been folded by the parser, once and for all.
     options.sql_parser.enable_ident_normalization = false;
     options.sql_parser.collect_spans = true;
+    // `1.5` is NUMERIC; `1.5e0` in a DOUBLE context becomes one by coercion.
+    options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.enable_subquery_sort_elimination = true;
     options.sql_parser.default_null_ordering = "nulls_max".into();
@@ -51,5 +53,10 @@ pub(crate) fn plain_state() -> &'static SessionState {
 
 /// The options of [`session_config`].
 pub(crate) fn config_options(time_zone: &str) -> Arc<ConfigOptions> {
-    session_config(time_zone).options().clone()
+    static UTC: LazyLock<Arc<ConfigOptions>> =
+        LazyLock::new(|| session_config("UTC").options().clone());
+    match time_zone {
+        "UTC" => UTC.clone(),
+        other => session_config(other).options().clone(),
+    }
 }

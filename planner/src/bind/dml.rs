@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{Field, FieldRef};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::{DataType, Field, FieldRef, Schema};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values, lit};
@@ -16,6 +17,7 @@ use super::{BindOptions, Binder, finish};
 use crate::error::{PlanError, PlanErrorKind, Result, closest};
 use crate::functions::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID, functions};
 use crate::relations::{ROW_ID, ROWTIME, RelationDef, RelationKind, Relations};
+use crate::scalar_expr::ScalarExpr;
 use crate::stack::on_large_stack;
 use crate::types::{self, is_assignable, is_text, logical_type, timestamptz, type_name};
 
@@ -30,6 +32,55 @@ pub struct DmlPlan {
     pub has_rowtime: bool,
     /// Whether the rows are constants and parameters only: nothing is read.
     pub constant: bool,
+}
+
+impl DmlPlan {
+    /// The rows themselves, if they are constants that can be computed here and now: no parameter
+    /// is left in them, and no function asks for the time or for chance. Anything else must be run.
+    ///
+    /// # Errors
+    /// When a value cannot be computed.
+    pub fn constant_rows(&self) -> Result<Option<RecordBatch>> {
+        let LogicalPlan::Values(values) = &self.plan else {
+            return Ok(None);
+        };
+        let width = values.schema.fields().len();
+        let mut columns = vec![Vec::with_capacity(values.values.len()); width];
+        for row in &values.values {
+            for (expr, column) in row.iter().zip(&mut columns) {
+                match constant(expr)? {
+                    Some(value) => column.push(value),
+                    None => return Ok(None),
+                }
+            }
+        }
+        let arrays = columns
+            .into_iter()
+            .map(ScalarValue::iter_to_array)
+            .collect::<Result<Vec<_>, _>>()?;
+        let batch = RecordBatch::try_new(values.schema.inner().clone(), arrays)
+            .map_err(|error| PlanError::internal(format!("rows of an INSERT: {error}")))?;
+        Ok(Some(batch))
+    }
+}
+
+/// The value of an expression that is the same wherever and whenever it is computed.
+fn constant(expr: &Expr) -> Result<Option<ScalarValue>> {
+    match expr {
+        Expr::Literal(value, _) => return Ok(Some(value.clone())),
+        Expr::Alias(alias) => return constant(&alias.expr),
+        _ => {}
+    }
+    let Ok(scalar) = ScalarExpr::from_logical(expr, &DFSchema::empty()) else {
+        return Ok(None);
+    };
+    let field = Field::new("row", DataType::Boolean, false);
+    let schema = Arc::new(Schema::new(vec![field]));
+    let one: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let row = RecordBatch::try_new(schema.clone(), vec![one])
+        .map_err(|error| PlanError::internal(error.to_string()))?;
+    let value = scalar.to_physical(&schema)?.evaluate(&row)?;
+    Ok(Some(ScalarValue::try_from_array(&value.into_array(1)?, 0)?))
 }
 
 /// Plans the rows of an `INSERT`: all columns of the target in order, cast to their types, NULL

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Datum};
+use arrow::array::{Array, ArrayRef, AsArray, Datum};
+use arrow::compute::cast;
 use arrow::compute::kernels::numeric;
+use arrow::datatypes::Float64Type;
 use arrow::error::ArrowError;
 use arrow_schema::{DataType, Field, FieldRef};
 use datafusion::common::{Result, exec_err};
@@ -143,7 +145,10 @@ impl ScalarUDFImpl for Checked {
             return exec_err!("{} takes two arguments", self.name);
         };
         let data_type = left.data_type();
-        if data_type.is_floating() && has_zero(right)? {
+        if data_type.is_floating()
+            && matches!(self.operator, Operator::Divide | Operator::Modulo)
+            && divides_by_zero(left, right)?
+        {
             return Err(error(
                 PlanErrorKind::DivisionByZero,
                 "division by zero".into(),
@@ -187,27 +192,24 @@ fn error(kind: PlanErrorKind, message: String) -> DataFusionError {
     PlanError::new(kind, message).into()
 }
 
-/// Whether any divisor that is not NULL is zero.
-fn has_zero(divisor: &ColumnarValue) -> Result<bool> {
-    use arrow::datatypes::{Float16Type, Float32Type, Float64Type};
-    Ok(match divisor {
+/// Whether anything but NULL is divided by zero.
+fn divides_by_zero(dividend: &ColumnarValue, divisor: &ColumnarValue) -> Result<bool> {
+    let has_zero = match divisor {
         ColumnarValue::Scalar(ScalarValue::Float64(value)) => *value == Some(0.0),
         ColumnarValue::Scalar(ScalarValue::Float32(value)) => *value == Some(0.0),
-        ColumnarValue::Scalar(value) => has_zero(&ColumnarValue::Array(value.to_array()?))?,
-        ColumnarValue::Array(array) => match array.data_type() {
-            DataType::Float64 => array
-                .as_primitive::<Float64Type>()
-                .iter()
-                .any(|value| value == Some(0.0)),
-            DataType::Float32 => array
-                .as_primitive::<Float32Type>()
-                .iter()
-                .any(|value| value == Some(0.0)),
-            DataType::Float16 => array
-                .as_primitive::<Float16Type>()
-                .iter()
-                .any(|value| value.is_some_and(|value| value.to_f32() == 0.0)),
-            _ => false,
-        },
-    })
+        ColumnarValue::Scalar(_) => true,
+        ColumnarValue::Array(_) => true,
+    };
+    if !has_zero {
+        return Ok(false);
+    }
+    let rows = match (dividend, divisor) {
+        (ColumnarValue::Array(array), _) | (_, ColumnarValue::Array(array)) => array.len(),
+        _ => 1,
+    };
+    let zeros = cast(&divisor.to_array(rows)?, &DataType::Float64)?;
+    let zeros = zeros.as_primitive::<Float64Type>();
+    let dividend = dividend.to_array(rows)?;
+    Ok((0..rows)
+        .any(|row| zeros.is_valid(row) && zeros.value(row) == 0.0 && dividend.is_valid(row)))
 }

@@ -155,10 +155,10 @@ fn constants_are_read() {
     check(
         "SELECT '12'::int, 'yes'::bool, timestamp '2024-01-01 10:00', timestamptz '2024-01-01 10:00+02', interval '1 day', date '2024-02-29', 1.5, '1.5'::numeric(4,2), 'a'::varchar(3)",
         expect![[r#"
-        (int4 integer, bool boolean, timestamp timestamp without time zone, timestamptz timestamp with time zone, interval interval, date date, ?column? double precision, numeric numeric(4,2), varchar text)
-        Projection: Int32(12) AS int4, Boolean(true) AS bool, TimestampMicrosecond(1704103200000000, None) AS timestamp, TimestampMicrosecond(1704096000000000, Some("+00:00")) AS timestamptz, IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }") AS interval, Date32("2024-02-29") AS date, Float64(1.5) AS ?column?, Decimal128(1.50,4,2) AS numeric, left(Utf8("a"), Int64(3)) AS varchar
-          EmptyRelation: rows=1
-    "#]],
+            (int4 integer, bool boolean, timestamp timestamp without time zone, timestamptz timestamp with time zone, interval interval, date date, ?column? numeric(2,1), numeric numeric(4,2), varchar text)
+            Projection: Int32(12) AS int4, Boolean(true) AS bool, TimestampMicrosecond(1704103200000000, None) AS timestamp, TimestampMicrosecond(1704096000000000, Some("+00:00")) AS timestamptz, IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }") AS interval, Date32("2024-02-29") AS date, Decimal128(1.5,2,1) AS ?column?, Decimal128(1.50,4,2) AS numeric, left(Utf8("a"), Int64(3)) AS varchar
+              EmptyRelation: rows=1
+        "#]],
     );
     check(
         "SELECT '2024-03-01'::timestamptz, '2024-03-01 10:00:00.25 Europe/Oslo'::timestamptz, '2024-03-01T10:00Z'::timestamp, '10:30'::time, '2024-02-30'::text",

@@ -26,8 +26,13 @@ fn check(text: &str, expected: Expect) {
                 .iter()
                 .map(|field| format!("{} {}", field.name(), planner::types::type_name(field)))
                 .collect();
+            let rows = match dml.constant_rows() {
+                Ok(Some(batch)) => format!("{} constant rows\n", batch.num_rows()),
+                Ok(None) => String::new(),
+                Err(error) => error_text(&error),
+            };
             format!(
-                "({}){}{}\n{}\n",
+                "({}){}{}\n{}\n{rows}",
                 columns.join(", "),
                 if dml.constant { " constant" } else { "" },
                 if dml.has_rowtime { " with rowtime" } else { "" },
@@ -44,16 +49,18 @@ fn insert_gives_all_columns_in_order() {
     check(
         "INSERT INTO airlines VALUES ('AA', 'American'), ('UA', NULL)",
         expect![[r#"
-        (carrier text, name text) constant
-        Values: (Utf8("AA"), Utf8("American")), (Utf8("UA"), CAST(NULL AS Utf8))
-    "#]],
+            (carrier text, name text) constant
+            Values: (Utf8("AA"), Utf8("American")), (Utf8("UA"), CAST(NULL AS Utf8))
+            2 constant rows
+        "#]],
     );
     check(
         "INSERT INTO airlines (name, carrier) VALUES ('American', 'AA')",
         expect![[r#"
-        (carrier text, name text) constant
-        Values: (Utf8("AA"), Utf8("American"))
-    "#]],
+            (carrier text, name text) constant
+            Values: (Utf8("AA"), Utf8("American"))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO airlines (carrier) SELECT DISTINCT carrier FROM flights",
@@ -68,16 +75,18 @@ fn insert_gives_all_columns_in_order() {
     check(
         "INSERT INTO planes VALUES ('N1')",
         expect![[r#"
-        (tailnum text, year integer, seats smallint) constant
-        Values: (Utf8("N1"), Int32(NULL), Int16(NULL))
-    "#]],
+            (tailnum text, year integer, seats smallint) constant
+            Values: (Utf8("N1"), Int32(NULL), Int16(NULL))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO planes VALUES ('N1', 1999 + 1, '3')",
         expect![[r#"
-        (tailnum text, year integer, seats smallint) constant
-        Values: (Utf8("N1"), CAST(_add(Int64(1999), Int64(1)) AS Int32), Int16(3) AS Utf8("3"))
-    "#]],
+            (tailnum text, year integer, seats smallint) constant
+            Values: (Utf8("N1"), CAST(_add(Int64(1999), Int64(1)) AS Int32), Int16(3) AS Utf8("3"))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO airlines VALUES ($1, $2)",
@@ -89,23 +98,26 @@ fn insert_gives_all_columns_in_order() {
     check(
         "INSERT INTO notes VALUES ('ab')",
         expect![[r#"
-        (text character varying(5)) constant
-        Values: (_check_length(Utf8("ab"), Int64(5)))
-    "#]],
+            (text character varying(5)) constant
+            Values: (_check_length(Utf8("ab"), Int64(5)))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO odd (id, doc, at) VALUES ('6F9619FF8B86D011B42D00C04FC964FF', '[1]', '2024-01-01')",
         expect![[r#"
-        (id uuid, doc jsonb, tags text[], attrs map<text, bigint>, place struct<city text>, at timestamp without time zone, price numeric(10,2)) constant
-        Values: (_to_uuid(Utf8("6F9619FF8B86D011B42D00C04FC964FF")), _to_jsonb(Utf8("[1]")), List(), Map([NULL]), Struct({city:}), TimestampMicrosecond(1704067200000000, None) AS Utf8("2024-01-01"), Decimal128(NULL,10,2))
-    "#]],
+            (id uuid, doc jsonb, tags text[], attrs map<text, bigint>, place struct<city text>, at timestamp without time zone, price numeric(10,2)) constant
+            Values: (_to_uuid(Utf8("6F9619FF8B86D011B42D00C04FC964FF")), _to_jsonb(Utf8("[1]")), List(), Map([NULL]), Struct({city:}), TimestampMicrosecond(1704067200000000, None) AS Utf8("2024-01-01"), Decimal128(NULL,10,2))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO flights (carrier, rowtime) VALUES ('AA', '2024-01-01')",
         expect![[r#"
-        (carrier text, tailnum text, dep_delay bigint, distance double precision, rowtime timestamp with time zone) constant with rowtime
-        Values: (Utf8("AA"), Utf8(NULL), Int64(NULL), Float64(NULL), TimestampMicrosecond(1704067200000000, Some("+00:00")) AS Utf8("2024-01-01"))
-    "#]],
+            (carrier text, tailnum text, dep_delay bigint, distance double precision, rowtime timestamp with time zone) constant with rowtime
+            Values: (Utf8("AA"), Utf8(NULL), Int64(NULL), Float64(NULL), TimestampMicrosecond(1704067200000000, Some("+00:00")) AS Utf8("2024-01-01"))
+            1 constant rows
+        "#]],
     );
     check(
         "INSERT INTO airlines VALUES ((SELECT max(carrier) FROM flights), 'x')",
@@ -123,9 +135,10 @@ fn insert_gives_all_columns_in_order() {
     check(
         "INSERT INTO airlines DEFAULT VALUES",
         expect![[r#"
-        (carrier text, name text) constant
-        Values: (Utf8(NULL), Utf8(NULL))
-    "#]],
+            (carrier text, name text) constant
+            Values: (Utf8(NULL), Utf8(NULL))
+            1 constant rows
+        "#]],
     );
 }
 

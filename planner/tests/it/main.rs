@@ -1,5 +1,6 @@
 //! The planner from outside: a statement's text in, a plan's text out.
 
+mod batch;
 mod bind;
 mod catalog;
 mod dml;
