@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub checkpoint_interval: Duration,
     /// A log segment is closed when it reaches this size.
     pub segment_bytes_max: u64,
+    /// Settings that every session begins with, such as `statement_timeout`.
+    pub session_defaults: Vec<(String, String)>,
 }
 
 impl Default for EngineConfig {
@@ -44,6 +46,7 @@ impl Default for EngineConfig {
             query_memory_max: 1 << 30,
             checkpoint_interval: Duration::from_secs(10),
             segment_bytes_max: 128 << 20,
+            session_defaults: Vec::new(),
         }
     }
 }

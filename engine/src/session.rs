@@ -61,7 +61,8 @@ impl Session {
     pub(crate) fn new(engine: Arc<Engine>, parameters: SessionParameters) -> Self {
         let mut settings = Settings::default();
         let mut notices = Vec::new();
-        for (name, value) in &parameters.settings {
+        let defaults = engine.config.session_defaults.iter();
+        for (name, value) in defaults.chain(&parameters.settings) {
             if let Err(error) = settings.set_at_startup(name, value) {
                 notices.push(Notice {
                     severity: Severity::Warning,

@@ -31,6 +31,8 @@ struct Source {
     batches: BoxStream<'static, Result<RecordBatch>>,
     /// What is left of the last batch.
     rest: Option<RecordBatch>,
+    /// Whether the last batch has come; a stream must not be asked again then.
+    ended: bool,
 }
 
 impl Cursor {
@@ -71,6 +73,7 @@ impl Session {
             source: Arc::new(Mutex::new(Source {
                 batches: rows.batches,
                 rest: None,
+                ended: false,
             })),
         };
         self.cursors.insert(name, cursor);
@@ -135,13 +138,20 @@ impl Source {
         deadline: Option<tokio::time::Instant>,
     ) -> Option<Result<RecordBatch>> {
         while self.rest.as_ref().is_none_or(|rest| rest.num_rows() == 0) {
+            if self.ended {
+                return None;
+            }
             let next = match deadline {
                 None => self.batches.next().await,
                 Some(deadline) => tokio::time::timeout_at(deadline, self.batches.next()).await.ok()?,
             };
-            match next? {
-                Ok(batch) => self.rest = Some(batch),
-                Err(error) => return Some(Err(error)),
+            match next {
+                None => self.ended = true,
+                Some(Ok(batch)) => self.rest = Some(batch),
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
             }
         }
         let batch = self.rest.take()?;
