@@ -224,9 +224,9 @@ fn is_ordered(call: &Call) -> bool {
     match call.function.as_str() {
         "array_agg" | "string_agg" | "first_value" | "last_value" | "nth_value" => true,
         // Nothing else that is specialised here looks at the order.
-        "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "bit_and"
-        | "bit_or" | "bit_xor" | "var" | "var_samp" | "var_sample" | "var_pop"
-        | "var_population" | "stddev" | "stddev_samp" | "stddev_pop" => false,
+        "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or"
+        | "bit_xor" | "var" | "var_samp" | "var_sample" | "var_pop" | "var_population"
+        | "stddev" | "stddev_samp" | "stddev_pop" => false,
         _ => !call.order.is_empty(),
     }
 }

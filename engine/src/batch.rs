@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion::execution::{SessionState, TaskContext};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::stream::BoxStream;
@@ -52,7 +52,8 @@ impl BatchRuntime {
 
     /// A state to plan and run one statement with.
     pub fn state(&self, time_zone: &str) -> SessionState {
-        let config = planner::session::session_config(time_zone).with_target_partitions(self.partitions);
+        let config =
+            planner::session::session_config(time_zone).with_target_partitions(self.partitions);
         planner::session::session_state(config, self.environment.clone())
     }
 
@@ -83,7 +84,11 @@ impl BatchRuntime {
     }
 
     /// Optimises and starts a plan. The stream ends the query when it is dropped.
-    pub async fn run(&self, state: SessionState, plan: LogicalPlan) -> Result<(SchemaRef, Batches)> {
+    pub async fn run(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<(SchemaRef, Batches)> {
         let (physical, context) = self.physical(state, plan).await?;
         Ok((physical.schema(), self.start(physical, context)))
     }
@@ -120,7 +125,11 @@ impl BatchRuntime {
     }
 
     /// Runs a plan to its end.
-    pub async fn collect(&self, state: SessionState, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    pub async fn collect(
+        &self,
+        state: SessionState,
+        plan: LogicalPlan,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let (schema, mut stream) = self.run(state, plan).await?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {

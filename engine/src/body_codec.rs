@@ -60,8 +60,8 @@ pub fn decode(kind: BodyKind, body: &Bytes, schema: &SchemaRef) -> Result<Record
 
 /// Encodes as one IPC message; the schema must have no dictionaries.
 pub fn encode_arrow(batch: &RecordBatch) -> Result<Bytes> {
-    let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)
-        .map_err(internal)?;
+    let options =
+        IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5).map_err(internal)?;
     let (_, encoded) = IpcDataGenerator::default()
         .encode(
             batch,
@@ -70,9 +70,8 @@ pub fn encode_arrow(batch: &RecordBatch) -> Result<Bytes> {
             &mut IpcWriteContext::default(),
         )
         .map_err(internal)?;
-    let mut bytes = Vec::with_capacity(
-        encoded.ipc_message.len() + encoded.arrow_data.len() + 2 * ALIGNMENT,
-    );
+    let mut bytes =
+        Vec::with_capacity(encoded.ipc_message.len() + encoded.arrow_data.len() + 2 * ALIGNMENT);
     write_message(&mut bytes, encoded, &options).map_err(internal)?;
     Ok(bytes.into())
 }
@@ -201,8 +200,12 @@ mod tests {
             Field::new("name", DataType::Utf8, true),
             Field::new_list("list", Field::new("item", DataType::Int64, true), true),
         ]));
-        let ids: Int64Array = (0..rows as i64).map(|i| (i % 7 != 0).then_some(i)).collect();
-        let names: StringArray = (0..rows).map(|i| (i % 3 != 0).then(|| format!("n{i}"))).collect();
+        let ids: Int64Array = (0..rows as i64)
+            .map(|i| (i % 7 != 0).then_some(i))
+            .collect();
+        let names: StringArray = (0..rows)
+            .map(|i| (i % 3 != 0).then(|| format!("n{i}")))
+            .collect();
         let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(
             (0..rows as i64).map(|i| (i % 5 != 0).then(|| vec![Some(i), None])),
         );
@@ -218,7 +221,11 @@ mod tests {
         for rows in [0, 1, 2, 63, 64, 65, 1000] {
             let batch = batch(rows);
             let (kind, body) = encode(&batch).unwrap();
-            assert_eq!(decode(kind, &body, &batch.schema()).unwrap(), batch, "{rows} rows");
+            assert_eq!(
+                decode(kind, &body, &batch.schema()).unwrap(),
+                batch,
+                "{rows} rows"
+            );
         }
     }
 

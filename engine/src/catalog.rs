@@ -136,10 +136,13 @@ pub struct Query {
 impl Query {
     /// Numbers of the relations it reads.
     pub fn inputs(&self) -> impl Iterator<Item = RelationId> + '_ {
-        self.plan.steps.iter().filter_map(|step| match &step.operator {
-            Operator::Source(source) => Some(source.relation),
-            _ => None,
-        })
+        self.plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.operator {
+                Operator::Source(source) => Some(source.relation),
+                _ => None,
+            })
     }
 }
 
@@ -218,7 +221,9 @@ impl Catalog {
     }
 
     pub fn relations(&self) -> impl Iterator<Item = &Arc<Relation>> {
-        self.by_name.values().filter_map(|id| self.relations.get(id))
+        self.by_name
+            .values()
+            .filter_map(|id| self.relations.get(id))
     }
 
     /// Finds a query by its identity, whatever the case of its letters.
@@ -325,13 +330,20 @@ mod tests {
 
     #[test]
     fn records_survive_encoding_and_names_may_be_used_again() {
-        let changes = vec![stream(1, "a"), Change::DropRelation(1), stream(2, "a"), stream(3, "flights")];
+        let changes = vec![
+            stream(1, "a"),
+            Change::DropRelation(1),
+            stream(2, "a"),
+            stream(3, "flights"),
+        ];
         let mut catalog = Catalog::default();
         catalog.apply(decode(&encode(&changes).unwrap()).unwrap());
         assert_eq!(catalog.relation_by_name("a").unwrap().id, 2);
         assert_eq!(catalog.next_number(), 4);
         let error = catalog.expect_relation("fligths").unwrap_err();
-        let Error::Statement(error) = error else { panic!("{error}") };
+        let Error::Statement(error) = error else {
+            panic!("{error}")
+        };
         assert_eq!(error.hint.as_deref(), Some("did you mean \"flights\"?"));
     }
 }

@@ -129,11 +129,17 @@ impl ChangeBatch {
     pub fn from_batch(batch: RecordBatch) -> Self {
         let own = batch.num_columns() - 2;
         let numbers = |column: usize| -> ScalarBuffer<i64> {
-            batch.column(column).as_primitive::<Int64Type>().values().clone()
+            batch
+                .column(column)
+                .as_primitive::<Int64Type>()
+                .values()
+                .clone()
         };
         let (weights, rowtimes) = (numbers(own), numbers(own + 1));
         let positions: Vec<usize> = (0..own).collect();
-        let rows = batch.project(&positions).expect("the batch has these columns");
+        let rows = batch
+            .project(&positions)
+            .expect("the batch has these columns");
         Self::new(rows, weights, rowtimes)
     }
 

@@ -191,7 +191,10 @@ fn open_log(config: &EngineConfig, schemas: &Schemas) -> Result<Log> {
 fn topic_of(log: &Log, relation: &Relation) -> Result<Topic> {
     match relation.topic {
         Some(id) => Ok(log.topic(TopicId(id))?),
-        None => Err(Error::Internal(format!("\"{}\" has no topic", relation.name))),
+        None => Err(Error::Internal(format!(
+            "\"{}\" has no topic",
+            relation.name
+        ))),
     }
 }
 
@@ -242,7 +245,10 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
 
 /// Drops topics that a crash between the making of a topic and of its relation has left.
 fn drop_orphans(log: &Log, catalog: &Catalog) {
-    let used: Vec<u32> = catalog.relations().filter_map(|relation| relation.topic).collect();
+    let used: Vec<u32> = catalog
+        .relations()
+        .filter_map(|relation| relation.topic)
+        .collect();
     for topic in log.topics() {
         let id = topic.id();
         if !topic.name().starts_with("__")

@@ -228,8 +228,8 @@ impl From<sql::ParseError> for Error {
 
 impl From<planner::PlanError> for Error {
     fn from(error: planner::PlanError) -> Self {
-        use planner::PlanErrorKind as Kind;
         use StatementErrorKind as To;
+        use planner::PlanErrorKind as Kind;
         let data = |kind| {
             Error::from(DataError {
                 kind,
@@ -279,16 +279,17 @@ impl From<DataFusionError> for Error {
     /// An error of a plan that runs: ours if it passed through, a misfit of data, or DataFusion's own.
     fn from(error: DataFusionError) -> Self {
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(message) => StatementError::new(
-                StatementErrorKind::OutOfMemory,
-                "out of memory",
-            )
-            .with_detail(message.clone())
-            .into(),
-            DataFusionError::External(_) | DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
-            | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::NotImplemented(_) => {
-                planner::PlanError::from(error).into()
+            DataFusionError::ResourcesExhausted(message) => {
+                StatementError::new(StatementErrorKind::OutOfMemory, "out of memory")
+                    .with_detail(message.clone())
+                    .into()
             }
+            DataFusionError::External(_)
+            | DataFusionError::ArrowError(..)
+            | DataFusionError::Execution(_)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_) => planner::PlanError::from(error).into(),
             _ => Error::Execution(Box::new(error)),
         }
     }

@@ -113,9 +113,7 @@ impl Expression {
         match array.as_any().downcast_ref::<BooleanArray>() {
             Some(mask) => Ok(mask.clone()),
             // An untyped NULL as predicate is true for no row.
-            None if array.data_type() == &DataType::Null => {
-                Ok(BooleanArray::new_null(array.len()))
-            }
+            None if array.data_type() == &DataType::Null => Ok(BooleanArray::new_null(array.len())),
             None => Err(StepError::Internal(format!(
                 "predicate \"{}\" has type {}",
                 self.text,

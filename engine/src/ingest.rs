@@ -64,14 +64,20 @@ pub fn encode_writes(
             None => Arc::new(Int64Array::new_null(count)),
         });
     }
-    let whole = RecordBatch::try_new(relation.log_schema(), columns)
-        .map_err(|error| Error::Internal(format!("rows do not fit \"{}\": {error}", relation.name)))?;
+    let whole = RecordBatch::try_new(relation.log_schema(), columns).map_err(|error| {
+        Error::Internal(format!("rows do not fit \"{}\": {error}", relation.name))
+    })?;
     let mut batches = Vec::new();
     for (partition, part) in partition(relation, topic, whole, row_ids)? {
         let mut offset = 0;
         while offset < part.num_rows() {
             let length = BATCH_ROWS_MAX.min(part.num_rows() - offset);
-            batches.push(new_batch(relation, topic, partition, part.slice(offset, length))?);
+            batches.push(new_batch(
+                relation,
+                topic,
+                partition,
+                part.slice(offset, length),
+            )?);
             offset += length;
         }
     }
@@ -173,15 +179,24 @@ pub fn rowtimes(
                 .map_err(overflow)?
         }
         _ => compute::cast(
-            &compute::cast(source, &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())))
-                .map_err(overflow)?,
+            &compute::cast(
+                source,
+                &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+            )
+            .map_err(overflow)?,
             &DataType::Timestamp(TimeUnit::Microsecond, None),
         )
         .map_err(overflow)?,
     };
     let micros = micros.as_primitive::<TimestampMicrosecondType>();
     let times: Vec<i64> = (0..micros.len())
-        .map(|row| if micros.is_valid(row) { micros.value(row) } else { now })
+        .map(|row| {
+            if micros.is_valid(row) {
+                micros.value(row)
+            } else {
+                now
+            }
+        })
         .collect();
     let acceptable = 0..=now.saturating_add(ROWTIME_AHEAD_MAX);
     if let Some(wild) = times.iter().find(|time| !acceptable.contains(time)) {
@@ -189,7 +204,10 @@ pub fn rowtimes(
             .map_or_else(|| wild.to_string(), |time| time.to_rfc3339());
         return Err(DataError::new(
             DataErrorKind::DatetimeOverflow,
-            format!("event time {shown} of a row in \"{}\" is out of range", relation.name),
+            format!(
+                "event time {shown} of a row in \"{}\" is out of range",
+                relation.name
+            ),
         )
         .into());
     }

@@ -17,8 +17,8 @@
 
 mod catch_up;
 mod checkpoint;
-mod progress;
 pub mod cursor;
+mod progress;
 pub mod query;
 pub mod relation;
 pub mod subscription;
@@ -233,7 +233,11 @@ impl Mill {
     }
 
     /// Takes relations at one epoch, at least `epoch`, once all of them can be read.
-    pub async fn snapshot(&self, relations: &[RelationId], epoch: u64) -> Result<ConsistentSnapshot> {
+    pub async fn snapshot(
+        &self,
+        relations: &[RelationId],
+        epoch: u64,
+    ) -> Result<ConsistentSnapshot> {
         let mut standings = self.standings.subscribe();
         self.wait_frontier(epoch).await?;
         loop {
@@ -383,7 +387,10 @@ impl Mill {
     /// What each step of a query has done: its name, and the rest in words.
     pub fn statistics(&self, id: &str) -> Vec<(String, String)> {
         let mut turning = self.lock();
-        let Some(circuit) = turning.query_mut(id).and_then(|query| query.circuit.as_ref()) else {
+        let Some(circuit) = turning
+            .query_mut(id)
+            .and_then(|query| query.circuit.as_ref())
+        else {
             return Vec::new();
         };
         circuit
@@ -444,8 +451,17 @@ impl Mill {
     }
 
     /// Steps one query within a round; says whether it has failed.
-    fn turn_query(&self, turning: &mut Turning, sequence: u64, to: u64, deltas: &mut Deltas) -> bool {
-        let query = turning.queries.get_mut(&sequence).expect("the query is listed");
+    fn turn_query(
+        &self,
+        turning: &mut Turning,
+        sequence: u64,
+        to: u64,
+        deltas: &mut Deltas,
+    ) -> bool {
+        let query = turning
+            .queries
+            .get_mut(&sequence)
+            .expect("the query is listed");
         match query.standing {
             Standing::Turning => {}
             Standing::Failed(_) => return false,
@@ -454,12 +470,18 @@ impl Mill {
                 return false;
             }
         }
-        let initial = query.circuit.as_ref().is_some_and(Circuit::has_initial_rows);
+        let initial = query
+            .circuit
+            .as_ref()
+            .is_some_and(Circuit::has_initial_rows);
         if !initial && !query::concerns(&query.bindings, deltas) {
             return false;
         }
         let definition = query.query.clone();
-        let circuit = query.circuit.as_mut().expect("a query that turns has a circuit");
+        let circuit = query
+            .circuit
+            .as_mut()
+            .expect("a query that turns has a circuit");
         let stepped = self.step(&definition.id, &query.bindings, circuit, to, deltas);
         match stepped.and_then(|output| self.deliver(turning, &definition, to, output)) {
             Ok(changed) => {
@@ -507,9 +529,10 @@ impl Mill {
         output: Vec<ChangeBatch>,
     ) -> Result<Option<Vec<ChangeBatch>>> {
         let frontier = turning.frontier;
-        let sink = turning.relations.get_mut(&query.sink).ok_or_else(|| {
-            Error::Internal(format!("the sink of query {} is gone", query.id))
-        })?;
+        let sink = turning
+            .relations
+            .get_mut(&query.sink)
+            .ok_or_else(|| Error::Internal(format!("the sink of query {} is gone", query.id)))?;
         match (query.sink_kind, sink.relation.kind) {
             (SinkKind::Derived, RelationKind::Table) => {
                 let changes = consolidate(output, &sink.relation.key)?;
@@ -540,7 +563,11 @@ impl Mill {
                 if output.iter().all(|delta| delta.num_rows() == 0) {
                     return Ok(None);
                 }
-                if turning.inserted.get(&query.id).is_some_and(|reached| *reached >= to) {
+                if turning
+                    .inserted
+                    .get(&query.id)
+                    .is_some_and(|reached| *reached >= to)
+                {
                     // It was appended before a crash.
                     return Ok(None);
                 }
@@ -640,7 +667,12 @@ impl Turning {
     }
 
     fn writer_standing(&self, relation: RelationId) -> Option<&Standing> {
-        let writer = self.relations.get(&relation)?.relation.written_by.as_ref()?;
+        let writer = self
+            .relations
+            .get(&relation)?
+            .relation
+            .written_by
+            .as_ref()?;
         self.queries
             .values()
             .find(|query| query.query.id == *writer)
@@ -663,7 +695,8 @@ impl Turning {
                 continue;
             };
             for step in &query.query.plan.steps {
-                self.dropped.push(QueryState::owner(&query.query.id, &step.id));
+                self.dropped
+                    .push(QueryState::owner(&query.query.id, &step.id));
             }
             self.dropped.push(QueryState::inbox_owner(&query.query.id));
         }
@@ -740,13 +773,14 @@ impl Turning {
     }
 
     fn tell_subscriptions(&mut self, to: u64, deltas: &Deltas) {
-        self.subscriptions.retain(|subscription| match subscription.upgrade() {
-            None => false,
-            Some(inbox) => {
-                inbox.tell(to, deltas);
-                true
-            }
-        });
+        self.subscriptions
+            .retain(|subscription| match subscription.upgrade() {
+                None => false,
+                Some(inbox) => {
+                    inbox.tell(to, deltas);
+                    true
+                }
+            });
     }
 }
 
@@ -768,15 +802,21 @@ fn run(mill: &Weak<Mill>) {
             return;
         }
         let frontier = mill.frontier();
-        let sealed = mill.log.wait_sealed_after(Epoch(frontier), Duration::from_millis(200)).0;
+        let sealed = mill
+            .log
+            .wait_sealed_after(Epoch(frontier), Duration::from_millis(200))
+            .0;
         if sealed > frontier {
-            let turned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mill.round(sealed)));
+            let turned =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mill.round(sealed)));
             match turned {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a round failed"),
                 Err(_) => {
                     // Half a round has been applied; the state on disk is whole.
-                    tracing::error!("a round panicked; the server stops so as not to show half of it");
+                    tracing::error!(
+                        "a round panicked; the server stops so as not to show half of it"
+                    );
                     std::process::abort();
                 }
             }

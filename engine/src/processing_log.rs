@@ -58,7 +58,10 @@ impl ProcessingLog {
         let column = |get: &dyn Fn(&RowError) -> &str| -> Arc<StringArray> {
             Arc::new(errors.iter().map(|error| Some(get(error))).collect())
         };
-        let query: StringArray = errors.iter().map(|_| Some(collector.query.as_str())).collect();
+        let query: StringArray = errors
+            .iter()
+            .map(|_| Some(collector.query.as_str()))
+            .collect();
         let rows = RecordBatch::try_new(
             columns(),
             vec![
@@ -70,7 +73,11 @@ impl ProcessingLog {
             ],
         )
         .map_err(|error| Error::Internal(error.to_string()))?;
-        let rowtimes = errors.iter().map(|error| error.rowtime).collect::<Vec<_>>().into();
+        let rowtimes = errors
+            .iter()
+            .map(|error| error.rowtime)
+            .collect::<Vec<_>>()
+            .into();
         let batches = ingest::encode_rows(&self.relation, &self.topic, &rows, &rowtimes)?;
         // Nobody waits for the answer: a failure of the log shows itself to those who write.
         drop(self.log.append(batches));

@@ -45,7 +45,8 @@ impl BodyCodec for Codec {
         let Some(first) = batches.first() else {
             return Ok(None);
         };
-        let merged = compute::concat_batches(&first.schema(), &batches).map_err(|error| error.to_string())?;
+        let merged = compute::concat_batches(&first.schema(), &batches)
+            .map_err(|error| error.to_string())?;
         Ok(Some(encode(&merged, bodies[0].schema_id)?))
     }
 
@@ -57,20 +58,28 @@ impl BodyCodec for Codec {
             .schemas
             .key(body.topic.0)
             .ok_or_else(|| "rows of this topic have no key".to_owned())?;
-        let columns: Vec<_> = key.iter().map(|column| batch.column(*column).clone()).collect();
+        let columns: Vec<_> = key
+            .iter()
+            .map(|column| batch.column(*column).clone())
+            .collect();
         let fields = columns
             .iter()
             .map(|column| SortField::new(column.data_type().clone()))
             .collect();
         let converter = RowConverter::new(fields).map_err(|error| error.to_string())?;
-        let rows = converter.convert_columns(&columns).map_err(|error| error.to_string())?;
+        let rows = converter
+            .convert_columns(&columns)
+            .map_err(|error| error.to_string())?;
         let weights = batch
             .column_by_name(LOG_WEIGHT)
             .ok_or_else(|| "rows of this topic have no weight".to_owned())?
             .as_primitive::<Int8Type>();
         let mut keys = RowKeys::default();
         for (row, key) in rows.iter().enumerate() {
-            keys.push(key.as_ref(), weights.is_valid(row) && weights.value(row) < 0);
+            keys.push(
+                key.as_ref(),
+                weights.is_valid(row) && weights.value(row) < 0,
+            );
         }
         Ok(keys)
     }

@@ -111,7 +111,10 @@ impl Session {
         parameters: &[ScalarValue],
     ) -> Result<Response> {
         if self.transaction.as_ref().is_some_and(|t| t.failed)
-            && !matches!(&**statement, Statement::Commit { .. } | Statement::Rollback { .. })
+            && !matches!(
+                &**statement,
+                Statement::Commit { .. } | Statement::Rollback { .. }
+            )
         {
             return Err(StatementError::new(
                 StatementErrorKind::InFailedTransaction,
@@ -138,7 +141,9 @@ impl Session {
             }
             Statement::Query(query) => self.read(query, parameters).await.map(Response::Rows),
             Statement::CreateSource(create) => self.create_source(create, statement).await,
-            Statement::CreateQuery(create) => self.create_query(create, statement, parameters).await,
+            Statement::CreateQuery(create) => {
+                self.create_query(create, statement, parameters).await
+            }
             Statement::Drop(drop) => self.drop_relations(drop).await,
             Statement::Insert(insert) => self.insert(insert, statement, parameters).await,
             Statement::Update(update) => self.update(update, parameters).await,
@@ -270,7 +275,11 @@ fn done(tag: impl Into<String>) -> Response {
 }
 
 fn unsupported(what: &str) -> Error {
-    StatementError::new(StatementErrorKind::Unsupported, format!("{what} is not supported")).into()
+    StatementError::new(
+        StatementErrorKind::Unsupported,
+        format!("{what} is not supported"),
+    )
+    .into()
 }
 
 /// The last part of a relation's name; relations live in one schema.

@@ -8,7 +8,10 @@
 
 use std::path::Path;
 
-use rocksdb::{BlockBasedOptions, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch,
+    WriteOptions,
+};
 
 use crate::error::{Error, Result};
 use crate::operator::{StateReader, StateWriter, StepError};
@@ -182,7 +185,10 @@ pub struct OwnerReader<'a> {
 impl StateReader for OwnerReader<'_> {
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StepError> {
         let from = [self.prefix.as_slice(), prefix].concat();
-        for entry in self.db.iterator(IteratorMode::From(&from, Direction::Forward)) {
+        for entry in self
+            .db
+            .iterator(IteratorMode::From(&from, Direction::Forward))
+        {
             let (key, value) = entry.map_err(|error| StepError::Store(error.to_string()))?;
             if !key.starts_with(&from) {
                 break;
@@ -247,7 +253,10 @@ mod tests {
         first.writer("a").put(b"1", b"x");
         first.writer("a").put(b"2", b"y");
         first.writer("ab").put(b"1", b"z");
-        let meta = CheckpointMeta { frontier: 7, queries: vec![] };
+        let meta = CheckpointMeta {
+            frontier: 7,
+            queries: vec![],
+        };
         store.commit(first, &meta).unwrap();
         let mut second = Checkpoint::default();
         let mut writer = second.writer("a");

@@ -14,7 +14,9 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableSource};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableSource,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -22,7 +24,7 @@ use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use planner::relations::{RelationDef, Relations, ScanKind, scan_schema};
 
-use crate::catalog::{LOG_ROWTIME, Catalog, Relation, RelationId, RelationKind};
+use crate::catalog::{Catalog, LOG_ROWTIME, Relation, RelationId, RelationKind};
 use crate::error::Error;
 use crate::mill::cursor::{LogRows, TopicCursor};
 use crate::mill::relation::rowtime_column;
@@ -74,7 +76,10 @@ impl StatementRelations {
             .collect();
         for table in self.tables.lock().values() {
             let contents = relations.get(&table.relation.id).ok_or_else(|| {
-                Error::Internal(format!("\"{}\" is not in the snapshot", table.relation.name))
+                Error::Internal(format!(
+                    "\"{}\" is not in the snapshot",
+                    table.relation.name
+                ))
             })?;
             let _ = table.contents.set((epoch, contents.clone()));
         }
@@ -130,7 +135,10 @@ impl Relations for StatementRelations {
     }
 
     fn names(&self) -> Vec<String> {
-        self.catalog.relations().map(|relation| relation.name.clone()).collect()
+        self.catalog
+            .relations()
+            .map(|relation| relation.name.clone())
+            .collect()
     }
 }
 
@@ -169,7 +177,9 @@ impl TableProvider for RelationTable {
         Ok(filters
             .iter()
             .map(|filter| match equality(filter) {
-                Some((column, _)) if self.is_key_column(column) => TableProviderFilterPushDown::Inexact,
+                Some((column, _)) if self.is_key_column(column) => {
+                    TableProviderFilterPushDown::Inexact
+                }
                 _ => TableProviderFilterPushDown::Unsupported,
             })
             .collect())
@@ -195,7 +205,11 @@ impl TableProvider for RelationTable {
                     .iter()
                     .map(|rows| self.table_batch(rows))
                     .collect::<DataFusionResult<Vec<_>>>()?;
-                let source = MemorySourceConfig::try_new_exec(&[batches], self.schema.clone(), projection.cloned())?;
+                let source = MemorySourceConfig::try_new_exec(
+                    &[batches],
+                    self.schema.clone(),
+                    projection.cloned(),
+                )?;
                 Ok(source)
             }
             RelationSnapshot::Stream(topic) => {
@@ -234,7 +248,11 @@ impl RelationTable {
     }
 
     /// The rows of one key, if the filters name one.
-    fn looked_up(&self, snapshot: &Snapshot, filters: &[Expr]) -> DataFusionResult<Option<RecordBatch>> {
+    fn looked_up(
+        &self,
+        snapshot: &Snapshot,
+        filters: &[Expr],
+    ) -> DataFusionResult<Option<RecordBatch>> {
         if self.relation.key.is_empty() {
             return Ok(None);
         }
@@ -257,8 +275,15 @@ impl RelationTable {
         let mut columns = found.rows.columns().to_vec();
         columns.push(rowtime_column(&found.rowtimes));
         let mut fields: Vec<_> = found.rows.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(LOG_ROWTIME, planner::types::timestamptz(), true)));
-        Ok(Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?))
+        fields.push(Arc::new(Field::new(
+            LOG_ROWTIME,
+            planner::types::timestamptz(),
+            true,
+        )));
+        Ok(Some(RecordBatch::try_new(
+            Arc::new(Schema::new(fields)),
+            columns,
+        )?))
     }
 
     /// A table's rows, event time last, with the columns that a scan has.
@@ -268,25 +293,38 @@ impl RelationTable {
             .schema
             .fields()
             .iter()
-            .map(|field| match (field.name().as_str(), rows.column_by_name(field.name())) {
-                (_, Some(column)) => Ok(column.clone()),
-                (planner::relations::ROWTIME, None) => {
-                    Ok(arrow::compute::cast(rowtimes, field.data_type())?)
-                }
-                (planner::relations::ROW_ID, None) => {
-                    Ok(rows.column(rows.num_columns() - 2).clone())
-                }
-                (name, None) => Err(DataFusionError::Internal(format!("no column \"{name}\" in the snapshot"))),
-            })
+            .map(
+                |field| match (field.name().as_str(), rows.column_by_name(field.name())) {
+                    (_, Some(column)) => Ok(column.clone()),
+                    (planner::relations::ROWTIME, None) => {
+                        Ok(arrow::compute::cast(rowtimes, field.data_type())?)
+                    }
+                    (planner::relations::ROW_ID, None) => {
+                        Ok(rows.column(rows.num_columns() - 2).clone())
+                    }
+                    (name, None) => Err(DataFusionError::Internal(format!(
+                        "no column \"{name}\" in the snapshot"
+                    ))),
+                },
+            )
             .collect::<DataFusionResult<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?)
     }
 }
 
 /// `column = constant`, either way round.
 fn equality(filter: &Expr) -> Option<(&str, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else {
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = filter
+    else {
         return None;
     };
     match (left.as_ref(), right.as_ref()) {
@@ -371,11 +409,14 @@ impl StreamReader {
             })
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(changes.num_rows()));
-        Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+        Ok(Some(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &options,
+        )?))
     }
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
-

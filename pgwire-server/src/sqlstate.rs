@@ -98,12 +98,12 @@ fn of_statement(kind: StatementErrorKind) -> &'static str {
         Kind::TooManyConnections => TOO_MANY_CONNECTIONS,
         Kind::TooManyObjects => "53400", // configuration_limit_exceeded
         Kind::CardinalityViolation => "21000", // cardinality_violation
-        Kind::DuplicateAlias => "42712",       // duplicate_alias
+        Kind::DuplicateAlias => "42712", // duplicate_alias
         Kind::IndeterminateDatatype => "42P18", // indeterminate_datatype
-        Kind::CannotCoerce => "42846",         // cannot_coerce
-        Kind::Windowing => "42P20",            // windowing_error
+        Kind::CannotCoerce => "42846",   // cannot_coerce
+        Kind::Windowing => "42P20",      // windowing_error
         Kind::InvalidColumnReference => "42P10", // invalid_column_reference
-        Kind::TooManyColumns => "54011",       // too_many_columns
+        Kind::TooManyColumns => "54011", // too_many_columns
     }
 }
 

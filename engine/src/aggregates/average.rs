@@ -167,7 +167,12 @@ impl<T: Summable> Accumulators for ExactAverage<T> {
                     })
             })
             .collect();
-        let nulls = nulls_with(present(&self.counts, slots), &outside, T::NAME, out_of_range);
+        let nulls = nulls_with(
+            present(&self.counts, slots),
+            &outside,
+            T::NAME,
+            out_of_range,
+        );
         Ok(Arc::new(
             PrimitiveArray::<T>::new(values.into(), Some(nulls))
                 .with_data_type(self.result.clone()),

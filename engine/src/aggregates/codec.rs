@@ -82,7 +82,17 @@ mod tests {
 
     #[test]
     fn integers_come_back() {
-        let values = [0, 1, -1, 63, 64, -65, i128::from(i64::MIN), i128::MAX, i128::MIN];
+        let values = [
+            0,
+            1,
+            -1,
+            63,
+            64,
+            -65,
+            i128::from(i64::MIN),
+            i128::MAX,
+            i128::MIN,
+        ];
         let mut out = Vec::new();
         for value in values {
             write_i128(value, &mut out);

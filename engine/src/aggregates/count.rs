@@ -23,7 +23,9 @@ impl Accumulators for Count {
 
     fn update(&mut self, input: &Input<'_>) -> Result<(), StepError> {
         let nulls = valid_rows(input.args);
-        input.each(nulls.as_ref(), |_, slot, weight| self.counts[slot] += weight);
+        input.each(nulls.as_ref(), |_, slot, weight| {
+            self.counts[slot] += weight
+        });
         Ok(())
     }
 

@@ -48,7 +48,8 @@ impl<V: Value> Multiset<V> {
                         (0, weight)
                     }
                     Err(_) => {
-                        let mut tree: BTreeMap<V, i64> = std::mem::take(values).into_iter().collect();
+                        let mut tree: BTreeMap<V, i64> =
+                            std::mem::take(values).into_iter().collect();
                         tree.insert(value, weight);
                         *self = Self::Many(Box::new(tree));
                         (0, weight)
@@ -68,7 +69,8 @@ impl<V: Value> Multiset<V> {
                             entry.remove();
                             // Not at FEW, lest it change back and forth.
                             if tree.len() <= FEW / 2 {
-                                *self = Self::Few(std::mem::take(&mut **tree).into_iter().collect());
+                                *self =
+                                    Self::Few(std::mem::take(&mut **tree).into_iter().collect());
                             }
                         } else {
                             *entry.get_mut() += weight;

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array};
+use arrow::array::{
+    Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array,
+};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
@@ -203,7 +205,9 @@ impl Accumulators for Recomputed {
         slots: &[u32],
         out_of_range: &mut Vec<OutOfRange>,
     ) -> Result<ArrayRef, StepError> {
-        let groups = slots.iter().map(|slot| self.rows.get(*slot).iter().collect());
+        let groups = slots
+            .iter()
+            .map(|slot| self.rows.get(*slot).iter().collect());
         self.function.evaluate(groups, out_of_range)
     }
 

@@ -204,9 +204,7 @@ impl<T: Summable> Totals<T> {
     #[cold]
     fn add_wide(&mut self, slot: usize, term: i256) {
         // 2^63 terms of 192 bits would be needed to overflow.
-        let sum = self
-            .wide_sum(slot as u32)
-            .wrapping_add(term);
+        let sum = self.wide_sum(slot as u32).wrapping_add(term);
         self.put_wide(slot as u32, sum);
     }
 

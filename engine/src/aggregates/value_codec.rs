@@ -58,8 +58,11 @@ pub(super) trait ValueCodec: Send {
 
     /// Calls `each` with the value of every row; NULLs are values too only where they can be told
     /// apart ([`RowCodec`]).
-    fn encode(&self, columns: &[ArrayRef], each: impl FnMut(usize, Self::Value))
-    -> Result<(), StepError>;
+    fn encode(
+        &self,
+        columns: &[ArrayRef],
+        each: impl FnMut(usize, Self::Value),
+    ) -> Result<(), StepError>;
 
     /// The columns of some values; `None` is NULL in all of them.
     fn decode(&self, values: &[Option<&Self::Value>]) -> Result<Vec<ArrayRef>, StepError>;
@@ -81,7 +84,11 @@ impl FixedCodec {
 impl ValueCodec for FixedCodec {
     type Value = u64;
 
-    fn encode(&self, columns: &[ArrayRef], mut each: impl FnMut(usize, u64)) -> Result<(), StepError> {
+    fn encode(
+        &self,
+        columns: &[ArrayRef],
+        mut each: impl FnMut(usize, u64),
+    ) -> Result<(), StepError> {
         for (row, value) in to_ordered(&columns[0]).into_iter().enumerate() {
             each(row, value);
         }
@@ -223,7 +230,11 @@ const SIGN: u64 = 1 << 63;
 
 #[inline]
 fn order_float(value: f64) -> u64 {
-    let value = if value.is_nan() { f64::NAN } else { value + 0.0 };
+    let value = if value.is_nan() {
+        f64::NAN
+    } else {
+        value + 0.0
+    };
     let bits = value.to_bits();
     if bits & SIGN == 0 { bits | SIGN } else { !bits }
 }
@@ -324,9 +335,9 @@ pub(crate) fn from_ordered(
         DataType::UInt16 => unsigned!(UInt16Type),
         DataType::UInt32 => unsigned!(UInt32Type),
         DataType::UInt64 => unsigned!(UInt64Type),
-        DataType::Float32 => {
-            primitive::<Float32Type>(values, nulls, data_type, |value| restore_float(value) as f32)
-        }
+        DataType::Float32 => primitive::<Float32Type>(values, nulls, data_type, |value| {
+            restore_float(value) as f32
+        }),
         DataType::Float64 => primitive::<Float64Type>(values, nulls, data_type, restore_float),
         DataType::Date32 => signed!(Date32Type),
         DataType::Date64 => signed!(Date64Type),
@@ -350,10 +361,22 @@ pub(crate) fn from_ordered(
 pub(crate) fn normalise_floats(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(
-            |value| if value.is_nan() { f64::NAN } else { value + 0.0 },
+            |value| {
+                if value.is_nan() {
+                    f64::NAN
+                } else {
+                    value + 0.0
+                }
+            },
         )),
         DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(
-            |value| if value.is_nan() { f32::NAN } else { value + 0.0 },
+            |value| {
+                if value.is_nan() {
+                    f32::NAN
+                } else {
+                    value + 0.0
+                }
+            },
         )),
         _ => Arc::clone(array),
     }

@@ -67,7 +67,11 @@ impl Variance {
         let difference = (scaled - squared) + (scaled_rest - squared_rest);
         let variance = (difference.max(0.0) / n) / divisor as f64;
         // `max` drops NaN, which must stay.
-        let variance = if difference.is_nan() { f64::NAN } else { variance };
+        let variance = if difference.is_nan() {
+            f64::NAN
+        } else {
+            variance
+        };
         Some(match self.result {
             Result::Variance => variance,
             Result::Deviation => variance.sqrt(),

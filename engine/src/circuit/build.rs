@@ -17,9 +17,9 @@ use super::{Circuit, CircuitOptions, Kind, Node, StepStatistics};
 use crate::aggregates::{Call, Demands};
 use crate::expression::{Expression, physical};
 use crate::operator::StepError;
-use crate::operators::join::{Join, JoinOptions};
 use crate::operators::aggregate::{Aggregate, AggregateSpec};
 use crate::operators::filter::Filter;
+use crate::operators::join::{Join, JoinOptions};
 use crate::operators::project::Project;
 use crate::operators::stateless::Stateless;
 use crate::operators::unnest::Unnest;
@@ -206,10 +206,7 @@ fn used(exprs: &[ScalarExpr], schema: &Schema) -> Result<Vec<usize>, StepError> 
 }
 
 /// The expression over only the columns that were kept.
-fn moved(
-    expr: Arc<dyn PhysicalExpr>,
-    kept: &[usize],
-) -> Result<Arc<dyn PhysicalExpr>, StepError> {
+fn moved(expr: Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>, StepError> {
     let moved = expr.transform(|node| {
         let Some(column) = node.downcast_ref::<Column>() else {
             return Ok(Transformed::no(node));
@@ -218,7 +215,7 @@ fn moved(
             .binary_search(&column.index())
             .expect("a column that is used was kept");
         Ok(Transformed::yes(
-            Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>
+            Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>,
         ))
     })?;
     Ok(moved.data)
@@ -230,10 +227,9 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
         Ok(&plan.steps[*input])
     };
     Ok(match &step.operator {
-        step_plan::Operator::Source(source) => Kind::Source(Source::new(
-            source.columns.clone(),
-            nullable(&step.schema),
-        )),
+        step_plan::Operator::Source(source) => {
+            Kind::Source(Source::new(source.columns.clone(), nullable(&step.schema)))
+        }
         step_plan::Operator::Union | step_plan::Operator::Constant { .. } => Kind::Union,
         step_plan::Operator::Aggregate {
             group_by,
@@ -274,7 +270,10 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
             let on = on
                 .iter()
                 .map(|(of_left, of_right)| {
-                    Ok((compile(of_left, &left, step)?, compile(of_right, &right, step)?))
+                    Ok((
+                        compile(of_left, &left, step)?,
+                        compile(of_right, &right, step)?,
+                    ))
                 })
                 .collect::<Result<_, StepError>>()?;
             let filter = filter
@@ -304,7 +303,13 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
 
 /// The columns of the left side, then those of the right.
 fn both_sides(left: &Schema, right: &Schema) -> Schema {
-    Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>())
+    Schema::new(
+        left.fields()
+            .iter()
+            .chain(right.fields())
+            .cloned()
+            .collect::<Vec<_>>(),
+    )
 }
 
 fn aggregate(

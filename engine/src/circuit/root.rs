@@ -53,8 +53,11 @@ fn rearranged(
                     crate::operators::project::conform(column, field.data_type())
                 })
                 .collect::<Result<_, _>>()?;
-            let rows =
-                crate::operators::filter::rows_of(Arc::clone(schema), rearranged, batch.num_rows())?;
+            let rows = crate::operators::filter::rows_of(
+                Arc::clone(schema),
+                rearranged,
+                batch.num_rows(),
+            )?;
             Ok(batch.with_rows(rows))
         })
         .collect()

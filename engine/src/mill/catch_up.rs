@@ -16,9 +16,9 @@ use crate::catalog::{Relation, RelationId, RelationKind, SinkKind};
 use crate::change_batch::ChangeBatch;
 use crate::circuit::{Circuit, CircuitOptions, consolidate};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::mill::checkpoint::recorded_epochs;
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, Inbox, QueryState, Standing};
-use crate::mill::checkpoint::recorded_epochs;
 use crate::mill::relation::{RelationState, append_derived, new_arrangement};
 use crate::mill::{Mill, Turning};
 use crate::state::Arrangement;
@@ -169,7 +169,11 @@ impl Mill {
         let frontier = if is_new {
             query.inbox.clear();
             query.frontier = present;
-            if definition.from_beginning { 0 } else { present }
+            if definition.from_beginning {
+                0
+            } else {
+                present
+            }
         } else {
             query.frontier
         };
@@ -213,7 +217,12 @@ impl Mill {
         }
         let sink = turning.relation(definition.sink)?;
         let boundaries = match (&sink.topic, definition.sink_kind) {
-            (_, SinkKind::Insert) => turning.inserted.get(&definition.id).copied().into_iter().collect(),
+            (_, SinkKind::Insert) => turning
+                .inserted
+                .get(&definition.id)
+                .copied()
+                .into_iter()
+                .collect(),
             (Some(topic), SinkKind::Derived) => recorded_epochs(topic, frontier)?,
             (None, SinkKind::Derived) => Vec::new(),
         };
@@ -248,7 +257,12 @@ impl Mill {
     /// One step towards the present.
     fn advance(&self, apart: &mut Apart, present: u64, missed: &mut Inbox) -> Result<()> {
         let mut to = present;
-        if let Some(boundary) = apart.boundaries.iter().filter(|b| **b > apart.frontier).min() {
+        if let Some(boundary) = apart
+            .boundaries
+            .iter()
+            .filter(|b| **b > apart.frontier)
+            .min()
+        {
             to = to.min(*boundary);
         }
         for cursor in &mut apart.cursors {
@@ -274,7 +288,13 @@ impl Mill {
                 Arc::make_mut(all).extend(changes.iter().cloned());
             }
         }
-        let output = self.step(&apart.query.id, &apart.bindings, &mut apart.circuit, to, &deltas)?;
+        let output = self.step(
+            &apart.query.id,
+            &apart.bindings,
+            &mut apart.circuit,
+            to,
+            &deltas,
+        )?;
         self.put_out(apart, to, output)?;
         apart.frontier = to;
         Ok(())
@@ -301,7 +321,8 @@ impl Mill {
                         let done = apart.boundaries.iter().any(|reached| *reached >= to);
                         if !done && output.iter().any(|delta| delta.num_rows() > 0) {
                             // Waiting bounds what is in flight.
-                            self.insert(&apart.sink, topic, &apart.query.id, to, &output)?.wait()?;
+                            self.insert(&apart.sink, topic, &apart.query.id, to, &output)?
+                                .wait()?;
                         }
                     }
                 }
@@ -330,12 +351,18 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
             // Entries of an earlier life must not be mixed with the new ones.
             turning.dropped.push(RelationState::owner(&apart.sink));
             for step in &apart.query.plan.steps {
-                turning.dropped.push(QueryState::owner(&apart.query.id, &step.id));
+                turning
+                    .dropped
+                    .push(QueryState::owner(&apart.query.id, &step.id));
             }
         }
         Output::Keep(kept) => {
             let changes = consolidate(kept, &apart.sink.key)?;
-            if let Some(table) = turning.relations.get_mut(&sink_id).and_then(|s| s.table.as_mut()) {
+            if let Some(table) = turning
+                .relations
+                .get_mut(&sink_id)
+                .and_then(|s| s.table.as_mut())
+            {
                 for delta in &changes {
                     table.apply(delta)?;
                 }

@@ -67,7 +67,10 @@ impl Mill {
                 // What a terminated query has left stays.
                 let filled = relation.relation.written_by.as_ref().is_none_or(|writer| {
                     queries.iter().any(|query| query.id == *writer)
-                        || turning.queries.values().all(|query| query.query.id != *writer)
+                        || turning
+                            .queries
+                            .values()
+                            .all(|query| query.query.id != *writer)
                 });
                 if filled {
                     relation.checkpoint(&mut checkpoint)?;
@@ -121,7 +124,10 @@ pub(super) fn restore(
     for relation in catalog.relations() {
         let mut state = RelationState::new(relation.clone(), log, meta.frontier)?;
         let filled = relation.terminated
-            || relation.written_by.as_ref().is_none_or(|writer| meta.queries.iter().any(|query| query.id == *writer));
+            || relation
+                .written_by
+                .as_ref()
+                .is_none_or(|writer| meta.queries.iter().any(|query| query.id == *writer));
         if filled {
             state.restore(store)?;
         }
@@ -200,25 +206,29 @@ fn write_inbox(checkpoint: &mut Checkpoint, query: &str, inbox: &Inbox) -> Resul
 fn read_inbox(store: &StateStore, query: &str) -> Result<Inbox> {
     let mut inbox = Inbox::new();
     let mut failed = None;
-    store.reader(&QueryState::inbox_owner(query)).scan(b"", &mut |key, value| {
-        let read = || -> Option<(u64, u32)> {
-            Some((
-                u64::from_be_bytes(key.get(..8)?.try_into().ok()?),
-                u32::from_be_bytes(key.get(8..12)?.try_into().ok()?),
-            ))
-        };
-        match (read(), decode_delta(value)) {
-            (Some((epoch, relation)), Ok(delta)) => {
-                let deltas: &mut Deltas = inbox.entry(epoch).or_default();
-                Arc::make_mut(deltas.entry(relation).or_default()).push(delta);
+    store
+        .reader(&QueryState::inbox_owner(query))
+        .scan(b"", &mut |key, value| {
+            let read = || -> Option<(u64, u32)> {
+                Some((
+                    u64::from_be_bytes(key.get(..8)?.try_into().ok()?),
+                    u32::from_be_bytes(key.get(8..12)?.try_into().ok()?),
+                ))
+            };
+            match (read(), decode_delta(value)) {
+                (Some((epoch, relation)), Ok(delta)) => {
+                    let deltas: &mut Deltas = inbox.entry(epoch).or_default();
+                    Arc::make_mut(deltas.entry(relation).or_default()).push(delta);
+                }
+                (None, _) => failed = Some("a key is too short".to_owned()),
+                (_, Err(error)) => failed = Some(error.to_string()),
             }
-            (None, _) => failed = Some("a key is too short".to_owned()),
-            (_, Err(error)) => failed = Some(error.to_string()),
-        }
-    })?;
+        })?;
     match failed {
         None => Ok(inbox),
-        Some(reason) => Err(Error::Corruption(format!("the inbox of query {query}: {reason}"))),
+        Some(reason) => Err(Error::Corruption(format!(
+            "the inbox of query {query}: {reason}"
+        ))),
     }
 }
 
@@ -230,7 +240,8 @@ fn encode_delta(delta: &ChangeBatch) -> Result<Vec<u8>> {
         writer.write(&with_weights)?;
         writer.finish()
     };
-    write(&mut bytes).map_err(|error| Error::Internal(format!("cannot encode changes: {error}")))?;
+    write(&mut bytes)
+        .map_err(|error| Error::Internal(format!("cannot encode changes: {error}")))?;
     Ok(bytes)
 }
 

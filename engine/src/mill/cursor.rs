@@ -59,7 +59,11 @@ struct PartitionCursor {
 impl TopicCursor {
     /// Starts with the oldest row there is.
     pub fn from_beginning(relation: Arc<Relation>, topic: &Topic) -> Self {
-        let partitions = topic.partitions().into_iter().map(PartitionCursor::from_beginning).collect();
+        let partitions = topic
+            .partitions()
+            .into_iter()
+            .map(PartitionCursor::from_beginning)
+            .collect();
         Self::new(relation, partitions)
     }
 
@@ -144,9 +148,7 @@ impl TopicCursor {
                     epoch: last_epoch(&batch).min(through),
                     partition: number,
                     offsets: if batch.sparse_offsets {
-                        Offsets::Sparse(
-                            chosen.map(|row| batch.offset_of(row).0 as i64).collect(),
-                        )
+                        Offsets::Sparse(chosen.map(|row| batch.offset_of(row).0 as i64).collect())
                     } else {
                         Offsets::From((batch.base_offset.0 + first as u64) as i64)
                     },
@@ -181,7 +183,10 @@ impl PartitionCursor {
             if let Some(last) = last
                 && bytes >= bytes_max
                 && last > frontier + 1
-                && self.read_ahead.front().is_some_and(|front| first_epoch(front) < last)
+                && self
+                    .read_ahead
+                    .front()
+                    .is_some_and(|front| first_epoch(front) < last)
             {
                 return Ok(up_to.min(last - 1));
             }
@@ -260,7 +265,10 @@ impl LogRows {
         let rowtimes = self.rowtimes(relation);
         let count = self.rows.num_rows();
         let mut columns = self.user_columns(relation);
-        columns.push(Arc::new(Int32Array::from_value(self.partition as i32, count)));
+        columns.push(Arc::new(Int32Array::from_value(
+            self.partition as i32,
+            count,
+        )));
         columns.push(Arc::new(Int64Array::from_iter_values(
             (0..count).map(|row| self.offsets.of(row)),
         )));
@@ -287,10 +295,19 @@ impl LogRows {
         let mut columns = self.user_columns(relation);
         if relation.has_row_id() {
             // An insertion is identified by where it stands; epochs and restarts do not change it.
-            let given = self.rows.column(user_columns + 2).as_primitive::<Int64Type>();
+            let given = self
+                .rows
+                .column(user_columns + 2)
+                .as_primitive::<Int64Type>();
             let place = |row| (i64::from(self.partition) << 48) + self.offsets.of(row);
             let ids: Int64Array = (0..given.len())
-                .map(|row| Some(if given.is_valid(row) { given.value(row) } else { place(row) }))
+                .map(|row| {
+                    Some(if given.is_valid(row) {
+                        given.value(row)
+                    } else {
+                        place(row)
+                    })
+                })
                 .collect();
             columns.push(Arc::new(ids));
         }
@@ -326,5 +343,7 @@ fn nullable_fields(relation: &Relation) -> Vec<Arc<Field>> {
 }
 
 fn corrupt(error: arrow::error::ArrowError) -> Error {
-    Error::Corruption(format!("rows of a topic do not fit their relation: {error}"))
+    Error::Corruption(format!(
+        "rows of a topic do not fit their relation: {error}"
+    ))
 }

@@ -88,7 +88,9 @@ pub fn inputs(bindings: &[Binding], deltas: &Deltas) -> Result<HashMap<usize, Ve
 
 /// Whether any of a circuit's inputs changed.
 pub fn concerns(bindings: &[Binding], deltas: &Deltas) -> bool {
-    bindings.iter().any(|binding| deltas.contains_key(&binding.relation))
+    bindings
+        .iter()
+        .any(|binding| deltas.contains_key(&binding.relation))
 }
 
 /// Changes of tables that a query apart from the rounds has yet to take, by epoch.
@@ -119,7 +121,12 @@ pub struct QueryState {
 }
 
 impl QueryState {
-    pub fn new(query: Arc<Query>, bindings: Vec<Binding>, circuit: Option<Circuit>, standing: Standing) -> Self {
+    pub fn new(
+        query: Arc<Query>,
+        bindings: Vec<Binding>,
+        circuit: Option<Circuit>,
+        standing: Standing,
+    ) -> Self {
         Self {
             query,
             bindings,
@@ -146,9 +153,7 @@ impl QueryState {
             .bindings
             .iter()
             .filter(|binding| binding.kind == RelationKind::Table)
-            .filter_map(|binding| {
-                Some((binding.relation, deltas.get(&binding.relation)?.clone()))
-            })
+            .filter_map(|binding| Some((binding.relation, deltas.get(&binding.relation)?.clone())))
             .collect();
         if !kept.is_empty() {
             self.inbox.insert(epoch, kept);

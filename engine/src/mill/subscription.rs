@@ -125,7 +125,9 @@ impl Mill {
                     contents.insert(binding.relation, Arc::new(state.contents()?));
                 }
                 (RelationKind::Stream, Some(topic))
-                    if !cursors.iter().any(|c: &TopicCursor| c.relation().id == binding.relation) =>
+                    if !cursors
+                        .iter()
+                        .any(|c: &TopicCursor| c.relation().id == binding.relation) =>
                 {
                     cursors.push(if options.from_beginning {
                         TopicCursor::from_beginning(state.relation.clone(), topic)
@@ -137,7 +139,10 @@ impl Mill {
             }
         }
         let inbox = Arc::new(SubscriptionInbox {
-            state: Mutex::new(InboxState { frontier: present, ..Default::default() }),
+            state: Mutex::new(InboxState {
+                frontier: present,
+                ..Default::default()
+            }),
             told: Condvar::new(),
             tables,
         });
@@ -257,7 +262,9 @@ impl Subscriber {
                 state.bytes = 0;
                 return Ok(Some((state.frontier, std::mem::take(&mut state.deltas))));
             }
-            self.inbox.told.wait_for(&mut state, Duration::from_millis(500));
+            self.inbox
+                .told
+                .wait_for(&mut state, Duration::from_millis(500));
         }
     }
 
@@ -292,7 +299,14 @@ impl Subscriber {
 
     /// Hands changes to the client, waiting while it is busy. False when it has left.
     fn push(&self, epoch: u64, changes: Vec<ChangeBatch>) -> bool {
-        let changes: Vec<_> = changes.into_iter().filter(|delta| delta.num_rows() > 0).collect();
-        changes.is_empty() || self.sender.blocking_send(Ok(Pushed { epoch, changes })).is_ok()
+        let changes: Vec<_> = changes
+            .into_iter()
+            .filter(|delta| delta.num_rows() > 0)
+            .collect();
+        changes.is_empty()
+            || self
+                .sender
+                .blocking_send(Ok(Pushed { epoch, changes }))
+                .is_ok()
     }
 }

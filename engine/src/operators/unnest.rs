@@ -108,9 +108,7 @@ impl Stateless for Unnest {
         let lengths: Vec<usize> = (0..batch.num_rows())
             .map(|row| {
                 let longest = lists.iter().map(|list| list.ranges[row].1).max();
-                longest
-                    .unwrap_or(0)
-                    .max(usize::from(self.preserve_nulls))
+                longest.unwrap_or(0).max(usize::from(self.preserve_nulls))
             })
             .collect();
         let total = lengths.iter().sum();
@@ -129,14 +127,21 @@ impl Stateless for Unnest {
                     let list = &lists[list];
                     let mut elements = Vec::with_capacity(total);
                     for (length, (start, own)) in lengths.iter().zip(&list.ranges) {
-                        elements.extend((0..*length).map(|i| (i < *own).then_some((start + i) as u64)));
+                        elements
+                            .extend((0..*length).map(|i| (i < *own).then_some((start + i) as u64)));
                     }
                     compute::take(&list.values, &UInt64Array::from(elements), None)?
                 }
             };
             columns.push(conform(column, field.data_type())?);
         }
-        let gather = |values: &[i64]| positions.values().iter().map(|p| values[*p as usize]).collect();
+        let gather = |values: &[i64]| {
+            positions
+                .values()
+                .iter()
+                .map(|p| values[*p as usize])
+                .collect()
+        };
         Ok(ChangeBatch {
             rows: rows_of(self.schema.clone(), columns, total)?,
             weights: batch.weights.as_ref().map(|weights| gather(weights)),

@@ -45,7 +45,12 @@ impl Session {
         }
     }
 
-    async fn copy_from(&mut self, name: &ObjectName, columns: &[Ident], options: &CopyOptions) -> Result<Response> {
+    async fn copy_from(
+        &mut self,
+        name: &ObjectName,
+        columns: &[Ident],
+        options: &CopyOptions,
+    ) -> Result<Response> {
         if self.transaction.is_some() {
             return Err(StatementError::new(
                 StatementErrorKind::Unsupported,
@@ -54,7 +59,11 @@ impl Session {
             .with_hint("A COPY is atomic by itself.")
             .into());
         }
-        let relation = self.engine.catalog().expect_relation(&relation_name(name)?)?.clone();
+        let relation = self
+            .engine
+            .catalog()
+            .expect_relation(&relation_name(name)?)?
+            .clone();
         check_writable(&relation)?;
         let positions = copied_columns(&relation, columns)?;
         let schema = crate::formats::project(&relation.columns, &positions);
@@ -158,10 +167,12 @@ impl Loading {
             .fields()
             .iter()
             .enumerate()
-            .map(|(index, field)| match self.positions.iter().position(|p| *p == index) {
-                Some(position) => batch.column(position).clone(),
-                None => arrow::array::new_null_array(field.data_type(), count),
-            })
+            .map(
+                |(index, field)| match self.positions.iter().position(|p| *p == index) {
+                    Some(position) => batch.column(position).clone(),
+                    None => arrow::array::new_null_array(field.data_type(), count),
+                },
+            )
             .collect();
         let whole = dml::own_columns(&self.relation, &columns)?;
         let batches = dml::encode_insert(&self.engine, &self.relation, &whole)?;
@@ -190,7 +201,10 @@ fn copied_columns(relation: &Relation, columns: &[Ident]) -> Result<Vec<usize>> 
         let position = relation.columns.index_of(&column.value).map_err(|_| {
             StatementError::new(
                 StatementErrorKind::UndefinedColumn,
-                format!("column \"{}\" of relation \"{}\" does not exist", column.value, relation.name),
+                format!(
+                    "column \"{}\" of relation \"{}\" does not exist",
+                    column.value, relation.name
+                ),
             )
         })?;
         if positions.contains(&position) {
@@ -209,7 +223,11 @@ fn copied_columns(relation: &Relation, columns: &[Ident]) -> Result<Vec<usize>> 
 fn select_of(name: &ObjectName, columns: &[Ident], session: &Session) -> Result<Query> {
     let columns = match columns {
         [] => "*".to_owned(),
-        columns => columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        columns => columns
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let text = format!("SELECT {columns} FROM {name}");
     let statement = session.parse(&text)?.pop().map(|statement| statement.node);
@@ -218,4 +236,3 @@ fn select_of(name: &ObjectName, columns: &[Ident], session: &Session) -> Result<
         _ => Err(StatementError::new(StatementErrorKind::Syntax, "COPY names no relation").into()),
     }
 }
-

@@ -42,7 +42,11 @@ impl Cursor {
 }
 
 impl Session {
-    pub(super) async fn declare(&mut self, declare: &DeclareCursor, parameters: &[ScalarValue]) -> Result<Response> {
+    pub(super) async fn declare(
+        &mut self,
+        declare: &DeclareCursor,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
         if self.transaction.is_none() && !declare.hold {
             return Err(StatementError::new(
                 StatementErrorKind::NoActiveTransaction,
@@ -60,7 +64,11 @@ impl Session {
             .into());
         }
         if self.cursors.len() >= CURSORS_MAX {
-            return Err(StatementError::new(StatementErrorKind::TooManyObjects, "too many cursors are open").into());
+            return Err(StatementError::new(
+                StatementErrorKind::TooManyObjects,
+                "too many cursors are open",
+            )
+            .into());
         }
         let rows = match declare.query.emit {
             Some(_) => self.push(&declare.query, parameters).await?,
@@ -96,7 +104,12 @@ impl Session {
             if left == 0 {
                 return None;
             }
-            let next = source.clone().lock_owned().await.next(left, deadline).await?;
+            let next = source
+                .clone()
+                .lock_owned()
+                .await
+                .next(left, deadline)
+                .await?;
             let taken = next.as_ref().map_or(left, RecordBatch::num_rows);
             Some((next, (source, left - taken)))
         });
@@ -143,7 +156,9 @@ impl Source {
             }
             let next = match deadline {
                 None => self.batches.next().await,
-                Some(deadline) => tokio::time::timeout_at(deadline, self.batches.next()).await.ok()?,
+                Some(deadline) => tokio::time::timeout_at(deadline, self.batches.next())
+                    .await
+                    .ok()?,
             };
             match next {
                 None => self.ended = true,

@@ -15,7 +15,9 @@ use sql::ast::{
     RelationKind as AstKind, Statement,
 };
 
-use crate::catalog::{Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind};
+use crate::catalog::{
+    Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
+};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::response::Response;
@@ -37,7 +39,11 @@ struct TopicOptions {
 }
 
 impl Session {
-    pub(super) async fn create_source(&mut self, create: &CreateSource, statement: &Statement) -> Result<Response> {
+    pub(super) async fn create_source(
+        &mut self,
+        create: &CreateSource,
+        statement: &Statement,
+    ) -> Result<Response> {
         let (word, kind) = match create.kind {
             AstKind::Stream => ("STREAM", RelationKind::Stream),
             AstKind::Table => ("TABLE", RelationKind::Table),
@@ -107,7 +113,11 @@ impl Session {
     ) -> Result<Response> {
         let (columns, key) = columns(create)?;
         let same_kind = (create.kind == AstKind::Stream) == (existing.kind == RelationKind::Stream);
-        if same_kind && existing.written_by.is_none() && columns == existing.columns && key == existing.key {
+        if same_kind
+            && existing.written_by.is_none()
+            && columns == existing.columns
+            && key == existing.key
+        {
             return Ok(done(format!("CREATE {word}")));
         }
         Err(StatementError::new(
@@ -133,7 +143,9 @@ impl Session {
                     StatementErrorKind::Unsupported,
                     "a view that is not materialized is not supported",
                 )
-                .with_hint("CREATE MATERIALIZED VIEW keeps the result up to date and is read at once.")
+                .with_hint(
+                    "CREATE MATERIALIZED VIEW keeps the result up to date and is read at once.",
+                )
                 .into());
             }
         };
@@ -157,7 +169,11 @@ impl Session {
                 )
                 .into());
             }
-            if catalog.readers(existing.id).iter().any(|query| query.sink != existing.id) {
+            if catalog
+                .readers(existing.id)
+                .iter()
+                .any(|query| query.sink != existing.id)
+            {
                 return Err(dependents(&catalog, existing));
             }
             replaced = Some(existing.clone());
@@ -168,13 +184,25 @@ impl Session {
             RelationKind::Table => OutputKind::Table,
         };
         let options = topic_options(&create.options)?;
-        let lowered = self.plan_continuous(&create.query, output, parameters).await?;
-        let mut relation = self.derived_relation(create, &lowered, name.clone(), kind, &options, statement)?;
+        let lowered = self
+            .plan_continuous(&create.query, output, parameters)
+            .await?;
+        let mut relation =
+            self.derived_relation(create, &lowered, name.clone(), kind, &options, statement)?;
         let mut changes = Vec::new();
         let mut gone: Option<(Vec<RelationId>, Vec<String>)> = None;
         if let Some(existing) = &replaced {
-            let queries: Vec<String> = catalog.writers(existing.id).iter().map(|q| q.id.clone()).collect();
-            if lowered.plan.steps.iter().any(|step| reads(step, existing.id)) {
+            let queries: Vec<String> = catalog
+                .writers(existing.id)
+                .iter()
+                .map(|q| q.id.clone())
+                .collect();
+            if lowered
+                .plan
+                .steps
+                .iter()
+                .any(|step| reads(step, existing.id))
+            {
                 return Err(StatementError::new(
                     StatementErrorKind::InvalidDefinition,
                     format!("\"{name}\" cannot read itself"),
@@ -217,7 +245,11 @@ impl Session {
         changes.push(Change::PutQuery(Box::new(query.clone())));
         let catalog = self.engine.commit_changes(changes).await?;
         if let Some((relations, queries)) = gone {
-            self.forget(&replaced.into_iter().collect::<Vec<_>>(), &relations, &queries);
+            self.forget(
+                &replaced.into_iter().collect::<Vec<_>>(),
+                &relations,
+                &queries,
+            );
         }
         self.start(&catalog, relation, Some(query))?;
         Ok(done(format!("CREATE {word}")))
@@ -238,7 +270,11 @@ impl Session {
             .map(|field| field.as_ref().clone().with_nullable(true))
             .collect();
         if create.columns.len() > fields.len() {
-            return Err(StatementError::new(StatementErrorKind::Syntax, "too many column names were specified").into());
+            return Err(StatementError::new(
+                StatementErrorKind::Syntax,
+                "too many column names were specified",
+            )
+            .into());
         }
         for (field, name) in fields.iter_mut().zip(&create.columns) {
             *field = field.clone().with_name(&name.value);
@@ -288,7 +324,9 @@ impl Session {
 
     fn start(&self, catalog: &Catalog, relation: Relation, query: Option<Query>) -> Result<()> {
         if let Some(topic) = relation.topic {
-            self.engine.schemas.insert(topic, relation.log_schema(), relation.key.clone());
+            self.engine
+                .schemas
+                .insert(topic, relation.log_schema(), relation.key.clone());
         }
         self.engine.mill.add_relation(Arc::new(relation))?;
         if let Some(query) = query {
@@ -339,7 +377,10 @@ impl Session {
                     self.notice(format!("relation \"{name}\" does not exist, skipping"));
                     continue;
                 }
-                return Err(catalog.expect_relation(&name).err().unwrap_or(Error::ShuttingDown));
+                return Err(catalog
+                    .expect_relation(&name)
+                    .err()
+                    .unwrap_or(Error::ShuttingDown));
             };
             check_kind(relation, drop.kind, word)?;
             if name == crate::processing_log::PROCESSING_LOG {
@@ -360,7 +401,10 @@ impl Session {
             let relation = relations[next].clone();
             next += 1;
             for query in catalog.writers(relation.id) {
-                if query.sink_kind == SinkKind::Insert && !drop.cascade && !is_listed(&relations, query, &catalog) {
+                if query.sink_kind == SinkKind::Insert
+                    && !drop.cascade
+                    && !is_listed(&relations, query, &catalog)
+                {
                     return Err(dependents(&catalog, &relation));
                 }
                 if !queries.contains(&query.id) {
@@ -368,9 +412,17 @@ impl Session {
                 }
             }
             for query in catalog.readers(relation.id) {
-                let Some(sink) = catalog.relation(query.sink) else { continue };
+                let Some(sink) = catalog.relation(query.sink) else {
+                    continue;
+                };
                 let listed = relations.contains(sink) || queries.contains(&query.id);
-                if !listed && !drop.cascade && !drop.names.iter().any(|n| relation_name(n).is_ok_and(|n| n == sink.name)) {
+                if !listed
+                    && !drop.cascade
+                    && !drop
+                        .names
+                        .iter()
+                        .any(|n| relation_name(n).is_ok_and(|n| n == sink.name))
+                {
                     return Err(dependents(&catalog, &relation));
                 }
                 if !queries.contains(&query.id) {
@@ -385,7 +437,11 @@ impl Session {
             return Ok(done(format!("DROP {word}")));
         }
         let mut changes: Vec<Change> = queries.iter().cloned().map(Change::DropQuery).collect();
-        changes.extend(relations.iter().map(|relation| Change::DropRelation(relation.id)));
+        changes.extend(
+            relations
+                .iter()
+                .map(|relation| Change::DropRelation(relation.id)),
+        );
         self.engine.commit_changes(changes).await?;
         let ids: Vec<RelationId> = relations.iter().map(|relation| relation.id).collect();
         self.forget(&relations, &ids, &queries);
@@ -407,7 +463,9 @@ impl Session {
 
     pub(super) fn warn_of_transaction(&mut self, word: &str) {
         if self.transaction.is_some() {
-            self.notice(format!("{word}: definitions take effect at once and are not part of the transaction"));
+            self.notice(format!(
+                "{word}: definitions take effect at once and are not part of the transaction"
+            ));
         }
     }
 }
@@ -432,12 +490,20 @@ fn exists(name: &str) -> Error {
 }
 
 fn dependents(catalog: &Catalog, relation: &Relation) -> Error {
-    let queries = catalog.readers(relation.id).into_iter().chain(catalog.writers(relation.id));
+    let queries = catalog
+        .readers(relation.id)
+        .into_iter()
+        .chain(catalog.writers(relation.id));
     let detail: Vec<String> = queries
         .filter(|query| query.sink_kind == SinkKind::Insert || query.sink != relation.id)
         .filter_map(|query| {
             let sink = catalog.relation(query.sink)?;
-            Some(format!("query {} writes {} \"{}\"", query.id, sink.kind_name(), sink.name))
+            Some(format!(
+                "query {} writes {} \"{}\"",
+                query.id,
+                sink.kind_name(),
+                sink.name
+            ))
         })
         .collect();
     StatementError::new(
@@ -458,14 +524,18 @@ fn check_kind(relation: &Relation, kind: DropKind, word: &str) -> Result<()> {
         DropKind::Stream => relation.kind == RelationKind::Stream,
         DropKind::Table => relation.kind == RelationKind::Table,
         DropKind::View => false,
-        DropKind::MaterializedView => relation.kind == RelationKind::Table && relation.written_by.is_some(),
+        DropKind::MaterializedView => {
+            relation.kind == RelationKind::Table && relation.written_by.is_some()
+        }
     };
     if fits {
         return Ok(());
     }
     let hint = match relation.kind {
         RelationKind::Stream => "Use DROP STREAM to remove a stream.",
-        RelationKind::Table if relation.written_by.is_some() => "Use DROP MATERIALIZED VIEW or DROP TABLE.",
+        RelationKind::Table if relation.written_by.is_some() => {
+            "Use DROP MATERIALIZED VIEW or DROP TABLE."
+        }
         RelationKind::Table => "Use DROP TABLE to remove a table.",
     };
     Err(StatementError::new(
@@ -482,7 +552,11 @@ fn next_relation_id(catalog: &Catalog) -> Result<RelationId> {
 
 fn relation_id(number: u64) -> Result<RelationId> {
     RelationId::try_from(number).map_err(|_| {
-        StatementError::new(StatementErrorKind::TooManyObjects, "too many relations were ever made").into()
+        StatementError::new(
+            StatementErrorKind::TooManyObjects,
+            "too many relations were ever made",
+        )
+        .into()
     })
 }
 
@@ -507,20 +581,27 @@ fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
                 .into());
             }
         }
-        fields.push(planner::types::field(&column.name.value, &column.data_type, !column.not_null)?);
+        fields.push(planner::types::field(
+            &column.name.value,
+            &column.data_type,
+            !column.not_null,
+        )?);
     }
     check_columns(&fields)?;
     let key = create
         .primary_key
         .iter()
         .map(|name| {
-            fields.iter().position(|field| *field.name() == name.value).ok_or_else(|| {
-                StatementError::new(
-                    StatementErrorKind::UndefinedColumn,
-                    format!("column \"{}\" named in key does not exist", name.value),
-                )
-                .into()
-            })
+            fields
+                .iter()
+                .position(|field| *field.name() == name.value)
+                .ok_or_else(|| {
+                    StatementError::new(
+                        StatementErrorKind::UndefinedColumn,
+                        format!("column \"{}\" named in key does not exist", name.value),
+                    )
+                    .into()
+                })
         })
         .collect::<Result<Vec<_>>>()?;
     for position in &key {
@@ -528,7 +609,10 @@ fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
         if matches!(field.data_type(), DataType::Map(..)) {
             return Err(StatementError::new(
                 StatementErrorKind::InvalidDefinition,
-                format!("column \"{}\" cannot be part of a primary key: a map has no order", field.name()),
+                format!(
+                    "column \"{}\" cannot be part of a primary key: a map has no order",
+                    field.name()
+                ),
             )
             .into());
         }
@@ -605,11 +689,21 @@ fn topic_options(options: &Options) -> Result<TopicOptions> {
         let invalid = || {
             StatementError::new(
                 StatementErrorKind::InvalidParameterValue,
-                format!("invalid value for option \"{}\": \"{}\"", option.name, option.value.as_str()),
+                format!(
+                    "invalid value for option \"{}\": \"{}\"",
+                    option.name,
+                    option.value.as_str()
+                ),
             )
             .at(Some(option.position))
         };
-        let number = || option.value.as_i64().and_then(|n| u64::try_from(n).ok()).ok_or_else(invalid);
+        let number = || {
+            option
+                .value
+                .as_i64()
+                .and_then(|n| u64::try_from(n).ok())
+                .ok_or_else(invalid)
+        };
         match option.name.to_ascii_lowercase().as_str() {
             "kafka_topic" | "topic" => parsed.topic = Some(option.value.as_str().to_owned()),
             "partitions" => {
@@ -625,19 +719,21 @@ fn topic_options(options: &Options) -> Result<TopicOptions> {
             "retention_ms" => parsed.retention_ms = Some(number()?),
             "retention_bytes" => parsed.retention_bytes = Some(number()?),
             "timestamp" => parsed.timestamp = Some(option.value.as_str().to_owned()),
-            "format" | "key_format" | "value_format" => match option.value.as_str().to_ascii_uppercase().as_str() {
-                // Clients that speak Kafka's protocol will see rows in this form; inside they are
-                // columnar whatever it is.
-                "JSON" | "KAFKA" | "NONE" | "DELIMITED" => {}
-                other => {
-                    return Err(StatementError::new(
-                        StatementErrorKind::Unsupported,
-                        format!("format {other} is not supported"),
-                    )
-                    .at(Some(option.position))
-                    .into());
+            "format" | "key_format" | "value_format" => {
+                match option.value.as_str().to_ascii_uppercase().as_str() {
+                    // Clients that speak Kafka's protocol will see rows in this form; inside they are
+                    // columnar whatever it is.
+                    "JSON" | "KAFKA" | "NONE" | "DELIMITED" => {}
+                    other => {
+                        return Err(StatementError::new(
+                            StatementErrorKind::Unsupported,
+                            format!("format {other} is not supported"),
+                        )
+                        .at(Some(option.position))
+                        .into());
+                    }
                 }
-            },
+            }
             other => {
                 return Err(StatementError::new(
                     StatementErrorKind::InvalidParameterValue,

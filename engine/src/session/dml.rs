@@ -28,8 +28,12 @@ impl Session {
         let relation = self.engine.catalog().expect_relation(&name)?.clone();
         check_writable(&relation)?;
         let planned = self.plan_insert(insert, parameters).await?;
-        if relation.kind == RelationKind::Stream && is_continuous(&insert.source, &planned.relations) {
-            return self.insert_continuously(insert, &relation, statement, parameters).await;
+        if relation.kind == RelationKind::Stream
+            && is_continuous(&insert.source, &planned.relations)
+        {
+            return self
+                .insert_continuously(insert, &relation, statement, parameters)
+                .await;
         }
         // A table's rows may depend on the table itself; what is read is taken before writing.
         let guard = self.lock_for_write(relation.id, false).await?;
@@ -56,7 +60,13 @@ impl Session {
         let plan = self
             .engine
             .batch
-            .compute(move || Ok(planner::bind::plan_update(&update, planning.as_ref(), &options)?))
+            .compute(move || {
+                Ok(planner::bind::plan_update(
+                    &update,
+                    planning.as_ref(),
+                    &options,
+                )?)
+            })
             .await?;
         Ok(Planned::modification(plan, relations))
     }
@@ -70,17 +80,29 @@ impl Session {
         let plan = self
             .engine
             .batch
-            .compute(move || Ok(planner::bind::plan_delete(&delete, planning.as_ref(), &options)?))
+            .compute(move || {
+                Ok(planner::bind::plan_delete(
+                    &delete,
+                    planning.as_ref(),
+                    &options,
+                )?)
+            })
             .await?;
         Ok(Planned::modification(plan, relations))
     }
 
-    pub(super) async fn update(&mut self, update: &Update, parameters: &[ScalarValue]) -> Result<Response> {
+    pub(super) async fn update(
+        &mut self,
+        update: &Update,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
         let name = relation_name(&update.relation)?;
         let relation = self.engine.catalog().expect_relation(&name)?.clone();
         check_base_table(&relation, "update")?;
         let planned = self.plan_update(update).await?;
-        let (guard, batches) = self.run_modification(&relation, planned, parameters).await?;
+        let (guard, batches) = self
+            .run_modification(&relation, planned, parameters)
+            .await?;
         let now = self.engine.now();
         let topic = self.engine.topic(&relation)?;
         let identity = identity_width(&relation);
@@ -93,7 +115,14 @@ impl Session {
             let rowtimes = ingest::rowtimes(&relation, &rows, None, now)?;
             if relation.has_row_id() {
                 let ids = batch.column(0).as_primitive::<Int64Type>();
-                writes.extend(ingest::encode_writes(&relation, &topic, &rows, &rowtimes, Write::Upsert, Some(ids))?);
+                writes.extend(ingest::encode_writes(
+                    &relation,
+                    &topic,
+                    &rows,
+                    &rowtimes,
+                    Write::Upsert,
+                    Some(ids),
+                )?);
                 continue;
             }
             // A row whose key changes goes under the old one and comes under the new one.
@@ -113,12 +142,18 @@ impl Session {
         Ok(done(format!("UPDATE {count}")))
     }
 
-    pub(super) async fn delete(&mut self, delete: &Delete, parameters: &[ScalarValue]) -> Result<Response> {
+    pub(super) async fn delete(
+        &mut self,
+        delete: &Delete,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
         let name = relation_name(&delete.relation)?;
         let relation = self.engine.catalog().expect_relation(&name)?.clone();
         check_base_table(&relation, "delete from")?;
         let planned = self.plan_delete(delete).await?;
-        let (guard, batches) = self.run_modification(&relation, planned, parameters).await?;
+        let (guard, batches) = self
+            .run_modification(&relation, planned, parameters)
+            .await?;
         let count = self.write_tombstones(&relation, &batches).await?;
         drop(guard);
         Ok(done(format!("DELETE {count}")))
@@ -126,7 +161,11 @@ impl Session {
 
     pub(super) async fn truncate(&mut self, truncate: &Truncate) -> Result<Response> {
         for name in &truncate.relations {
-            let relation = self.engine.catalog().expect_relation(&relation_name(name)?)?.clone();
+            let relation = self
+                .engine
+                .catalog()
+                .expect_relation(&relation_name(name)?)?
+                .clone();
             check_base_table(&relation, "truncate")?;
             let all = Delete {
                 relation: name.clone(),
@@ -160,7 +199,11 @@ impl Session {
         Ok((guard, batches))
     }
 
-    async fn write_tombstones(&mut self, relation: &Relation, batches: &[RecordBatch]) -> Result<usize> {
+    async fn write_tombstones(
+        &mut self,
+        relation: &Relation,
+        batches: &[RecordBatch],
+    ) -> Result<usize> {
         let topic = self.engine.topic(relation)?;
         let now = self.engine.now();
         let identity = identity_width(relation);
@@ -181,7 +224,11 @@ impl Session {
 }
 
 /// Encodes rows with exactly the relation's columns, and event time behind them if it is given.
-pub fn encode_insert(engine: &Engine, relation: &Relation, batch: &RecordBatch) -> Result<Vec<NewBatch>> {
+pub fn encode_insert(
+    engine: &Engine,
+    relation: &Relation,
+    batch: &RecordBatch,
+) -> Result<Vec<NewBatch>> {
     if batch.num_rows() == 0 {
         return Ok(Vec::new());
     }
@@ -196,7 +243,11 @@ pub fn encode_insert(engine: &Engine, relation: &Relation, batch: &RecordBatch) 
 
 /// How many columns of a modification's plan say which row is meant.
 fn identity_width(relation: &Relation) -> usize {
-    if relation.has_row_id() { 1 } else { relation.key.len() }
+    if relation.has_row_id() {
+        1
+    } else {
+        relation.key.len()
+    }
 }
 
 /// Tombstones of rows by their keys or row ids.
@@ -216,10 +267,12 @@ fn tombstones(
         .fields()
         .iter()
         .enumerate()
-        .map(|(index, field)| match relation.key.iter().position(|key| *key == index) {
-            Some(position) if ids.is_none() => keys[position].clone(),
-            _ => arrow::array::new_null_array(field.data_type(), count),
-        })
+        .map(
+            |(index, field)| match relation.key.iter().position(|key| *key == index) {
+                Some(position) if ids.is_none() => keys[position].clone(),
+                _ => arrow::array::new_null_array(field.data_type(), count),
+            },
+        )
         .collect();
     let rows = own_columns(relation, &columns)?;
     let rowtimes = vec![now; count].into();
@@ -255,10 +308,12 @@ pub fn own_columns(relation: &Relation, columns: &[ArrayRef]) -> Result<RecordBa
     let columns = columns
         .iter()
         .zip(&fields)
-        .map(|(column, field)| match column.data_type() == field.data_type() {
-            true => Ok(column.clone()),
-            false => compute::cast(column, field.data_type()).map_err(internal),
-        })
+        .map(
+            |(column, field)| match column.data_type() == field.data_type() {
+                true => Ok(column.clone()),
+                false => compute::cast(column, field.data_type()).map_err(internal),
+            },
+        )
         .collect::<Result<Vec<_>>>()?;
     let schema = arrow_schema::Schema::new(fields);
     RecordBatch::try_new(Arc::new(schema), columns).map_err(internal)

@@ -15,11 +15,16 @@ use crate::session::plan::is_continuous;
 use crate::session::{Session, show};
 
 impl Session {
-    pub(super) async fn explain(&mut self, explain: &Explain, parameters: &[ScalarValue]) -> Result<Response> {
+    pub(super) async fn explain(
+        &mut self,
+        explain: &Explain,
+        parameters: &[ScalarValue],
+    ) -> Result<Response> {
         let text = match &explain.target {
             ExplainTarget::RunningQuery(id) => self.explain_running(id)?,
             ExplainTarget::Statement(statement) => {
-                self.explain_statement(statement, explain.analyze, parameters).await?
+                self.explain_statement(statement, explain.analyze, parameters)
+                    .await?
             }
         };
         let lines: Vec<&str> = text.trim_end().lines().collect();
@@ -54,14 +59,18 @@ impl Session {
             Statement::CreateQuery(CreateQuery { kind, query, .. }) => {
                 let output = match kind {
                     DerivedKind::Stream => OutputKind::Stream,
-                    DerivedKind::Table | DerivedKind::MaterializedView | DerivedKind::View => OutputKind::Table,
+                    DerivedKind::Table | DerivedKind::MaterializedView | DerivedKind::View => {
+                        OutputKind::Table
+                    }
                 };
                 (query.as_ref(), output)
             }
             Statement::Insert(insert) => {
                 let planned = self.plan_insert(insert, parameters).await?;
                 match &insert.source {
-                    InsertSource::Query(query) if is_continuous(&insert.source, &planned.relations) => {
+                    InsertSource::Query(query)
+                        if is_continuous(&insert.source, &planned.relations) =>
+                    {
                         (query.as_ref(), OutputKind::Stream)
                     }
                     _ => return Ok(planned.plan.display_indent().to_string()),
@@ -80,7 +89,12 @@ impl Session {
     }
 
     /// The plan of a pull query, as DataFusion will run it; with ANALYZE also how it ran.
-    async fn explain_batch(&mut self, query: &Query, analyze: bool, parameters: &[ScalarValue]) -> Result<String> {
+    async fn explain_batch(
+        &mut self,
+        query: &Query,
+        analyze: bool,
+        parameters: &[ScalarValue],
+    ) -> Result<String> {
         let planned = self.plan_query(query, parameters).await?;
         self.fill(&planned).await?;
         let state = self.engine.batch.state(self.settings.time_zone());
@@ -90,10 +104,11 @@ impl Session {
             while let Some(batch) = rows.next().await {
                 batch?;
             }
-            let plan = datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(physical.as_ref());
+            let plan = datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(
+                physical.as_ref(),
+            );
             return Ok(plan.indent(true).to_string());
         }
         Ok(displayable(physical.as_ref()).indent(false).to_string())
     }
 }
-

@@ -160,7 +160,11 @@ impl Session {
                     columns,
                     emit: None,
                 };
-                Ok(planner::lower(&bound, planned.relations.as_ref(), OutputKind::Stream)?)
+                Ok(planner::lower(
+                    &bound,
+                    planned.relations.as_ref(),
+                    OutputKind::Stream,
+                )?)
             })
             .await?;
         self.pass_on(&lowered);
@@ -245,7 +249,10 @@ impl Session {
 }
 
 /// Puts values in the place of `$1`, `$2`, …; without values the plan is only to be described.
-pub(super) fn with_parameters(plan: LogicalPlan, parameters: Vec<ScalarValue>) -> Result<LogicalPlan> {
+pub(super) fn with_parameters(
+    plan: LogicalPlan,
+    parameters: Vec<ScalarValue>,
+) -> Result<LogicalPlan> {
     match parameters.is_empty() {
         true => Ok(plan),
         false => Ok(planner::bind::bind_parameters(plan, parameters)?),
@@ -257,7 +264,11 @@ pub fn check_writable(relation: &crate::catalog::Relation) -> Result<()> {
     if let Some(query) = &relation.written_by {
         return Err(StatementError::new(
             StatementErrorKind::WrongObjectType,
-            format!("cannot write to {} \"{}\"", relation.kind_name(), relation.name),
+            format!(
+                "cannot write to {} \"{}\"",
+                relation.kind_name(),
+                relation.name
+            ),
         )
         .with_detail(format!("It is maintained by query {query}."))
         .into());
@@ -265,7 +276,11 @@ pub fn check_writable(relation: &crate::catalog::Relation) -> Result<()> {
     if relation.read_only {
         return Err(StatementError::new(
             StatementErrorKind::WrongObjectType,
-            format!("cannot write to read-only {} \"{}\"", relation.kind_name(), relation.name),
+            format!(
+                "cannot write to read-only {} \"{}\"",
+                relation.kind_name(),
+                relation.name
+            ),
         )
         .into());
     }
@@ -292,4 +307,3 @@ pub fn is_continuous(source: &InsertSource, relations: &StatementRelations) -> b
         InsertSource::Query(query) => query.emit.is_some() || relations.name_a_stream(),
     }
 }
-

@@ -23,7 +23,11 @@ impl Session {
             .into());
         }
         if self.prepared.len() >= PREPARED_MAX {
-            return Err(StatementError::new(StatementErrorKind::TooManyObjects, "too many statements are prepared").into());
+            return Err(StatementError::new(
+                StatementErrorKind::TooManyObjects,
+                "too many statements are prepared",
+            )
+            .into());
         }
         self.prepared.insert(name, Arc::new(prepare.clone()));
         Ok(done("PREPARE"))
@@ -55,7 +59,10 @@ impl Session {
         self.fill(&planned).await?;
         let state = self.engine.batch.state(self.settings.time_zone());
         let (_, batches) = self.engine.batch.collect(state, planned.plan).await?;
-        let row = batches.iter().find(|batch| batch.num_rows() > 0).ok_or_else(not_constant)?;
+        let row = batches
+            .iter()
+            .find(|batch| batch.num_rows() > 0)
+            .ok_or_else(not_constant)?;
         Ok(ScalarValue::try_from_array(row.column(0), 0)?)
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
+};
 use arrow::compute;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
@@ -89,7 +91,8 @@ impl Session {
             )
             .into());
         }
-        self.plan_continuous(query, OutputKind::Push, parameters).await
+        self.plan_continuous(query, OutputKind::Push, parameters)
+            .await
     }
 
     fn shape(&self, lowered: &Lowered) -> Shape {
@@ -148,11 +151,13 @@ impl Shape {
         let rows = if count == delta.num_rows() && delta.is_append_only() {
             delta.rows.clone()
         } else {
-            compute::take_record_batch(&delta.rows, &UInt32Array::from(positions)).map_err(internal)?
+            compute::take_record_batch(&delta.rows, &UInt32Array::from(positions))
+                .map_err(internal)?
         };
         columns.extend(rows.columns().iter().cloned());
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(relaxed(&self.columns), columns, &options).map_err(internal)
+        RecordBatch::try_new_with_options(relaxed(&self.columns), columns, &options)
+            .map_err(internal)
     }
 }
 

@@ -29,14 +29,22 @@ impl Session {
         self.warn_of_transaction("INSERT INTO … SELECT");
         let planned = self.plan_insert(insert, parameters).await?;
         let lowered = self.plan_continuous_insert(planned, relation).await?;
-        for input in lowered.plan.steps.iter().filter_map(|step| match &step.operator {
-            planner::step_plan::Operator::Source(source) => Some(source.relation),
-            _ => None,
-        }) {
+        for input in lowered
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.operator {
+                planner::step_plan::Operator::Source(source) => Some(source.relation),
+                _ => None,
+            })
+        {
             if catalog.flows_into(relation.id, input) {
                 return Err(StatementError::new(
                     StatementErrorKind::InvalidDefinition,
-                    format!("rows of \"{}\" would come back to it for ever", relation.name),
+                    format!(
+                        "rows of \"{}\" would come back to it for ever",
+                        relation.name
+                    ),
                 )
                 .into());
             }
@@ -125,7 +133,9 @@ impl Session {
         }
         let mut query = query.clone();
         query.status = status;
-        self.engine.commit_changes(vec![Change::PutQuery(Box::new(query))]).await?;
+        self.engine
+            .commit_changes(vec![Change::PutQuery(Box::new(query))])
+            .await?;
         Ok(())
     }
 

@@ -28,7 +28,13 @@ enum Check {
 }
 
 const SETTINGS: &[Setting] = &[
-    setting("application_name", "", Check::Any, true, "Name of the client."),
+    setting(
+        "application_name",
+        "",
+        Check::Any,
+        true,
+        "Name of the client.",
+    ),
     setting(
         "auto.offset.reset",
         "earliest",
@@ -36,8 +42,20 @@ const SETTINGS: &[Setting] = &[
         false,
         "Where a new query begins: with what its inputs hold already, or with what comes.",
     ),
-    setting("client_encoding", "UTF8", Check::OneOf(&["UTF8", "UTF-8", "utf8", "utf-8", "UNICODE", "SQL_ASCII"]), true, "Encoding of text; always UTF-8."),
-    setting("client_min_messages", "notice", Check::Any, false, "Which messages are sent; all are."),
+    setting(
+        "client_encoding",
+        "UTF8",
+        Check::OneOf(&["UTF8", "UTF-8", "utf8", "utf-8", "UNICODE", "SQL_ASCII"]),
+        true,
+        "Encoding of text; always UTF-8.",
+    ),
+    setting(
+        "client_min_messages",
+        "notice",
+        Check::Any,
+        false,
+        "Which messages are sent; all are.",
+    ),
     setting(
         "consistency",
         "strict",
@@ -45,11 +63,41 @@ const SETTINGS: &[Setting] = &[
         false,
         "Whether a read waits until everything written before it is visible.",
     ),
-    setting("DateStyle", "ISO, MDY", Check::Any, true, "How dates are shown; always ISO."),
-    setting("default_transaction_isolation", "serializable", Check::Any, false, "Isolation of transactions."),
-    setting("default_transaction_read_only", "off", Check::Boolean, false, "Whether transactions are read-only."),
-    setting("dialect", "postgres", Check::OneOf(&["postgres", "ksqldb"]), false, "Whose meaning of SQL is followed."),
-    setting("emit_changes_epoch", "off", Check::Boolean, false, "Whether EMIT CHANGES shows the epoch of each change."),
+    setting(
+        "DateStyle",
+        "ISO, MDY",
+        Check::Any,
+        true,
+        "How dates are shown; always ISO.",
+    ),
+    setting(
+        "default_transaction_isolation",
+        "serializable",
+        Check::Any,
+        false,
+        "Isolation of transactions.",
+    ),
+    setting(
+        "default_transaction_read_only",
+        "off",
+        Check::Boolean,
+        false,
+        "Whether transactions are read-only.",
+    ),
+    setting(
+        "dialect",
+        "postgres",
+        Check::OneOf(&["postgres", "ksqldb"]),
+        false,
+        "Whose meaning of SQL is followed.",
+    ),
+    setting(
+        "emit_changes_epoch",
+        "off",
+        Check::Boolean,
+        false,
+        "Whether EMIT CHANGES shows the epoch of each change.",
+    ),
     setting(
         "emit_changes_op",
         "on",
@@ -57,24 +105,132 @@ const SETTINGS: &[Setting] = &[
         false,
         "Whether EMIT CHANGES of a result that can change shows + and - before each row.",
     ),
-    setting("extra_float_digits", "1", Check::Integer, false, "Digits of floating-point numbers; always as many as needed."),
-    setting("fetch_timeout", "0", Check::Milliseconds, false, "How long FETCH waits for rows of an endless query; 0 is for ever."),
-    setting("idle_in_transaction_session_timeout", "600000", Check::Milliseconds, false, "How long a session may idle in a transaction."),
-    setting("idle_session_timeout", "0", Check::Milliseconds, false, "How long a session may idle."),
-    setting("integer_datetimes", "on", Check::Fixed, true, "Times are whole numbers."),
-    setting("IntervalStyle", "postgres", Check::Any, true, "How intervals are shown."),
-    setting("is_superuser", "on", Check::Fixed, true, "Whether the user may do everything."),
-    setting("lock_timeout", "0", Check::Milliseconds, false, "Accepted and not used."),
-    setting("max_identifier_length", "63", Check::Fixed, false, "Length of names that is shown in full."),
-    setting("search_path", "public", Check::Any, false, "Schemas that names are looked up in."),
-    setting("server_encoding", "UTF8", Check::Fixed, true, "Encoding of text; always UTF-8."),
-    setting("server_version", "16.0", Check::Fixed, true, "Version of PostgreSQL whose clients are served."),
-    setting("server_version_num", "160000", Check::Fixed, false, "The same as a number."),
-    setting("session_authorization", "millpond", Check::Fixed, true, "The user."),
-    setting("standard_conforming_strings", "on", Check::Fixed, true, "Backslashes in strings are plain."),
-    setting("statement_timeout", "0", Check::Milliseconds, false, "How long a statement may run; 0 is for ever."),
-    setting("TimeZone", "UTC", Check::TimeZone, true, "Time zone that times are shown in."),
-    setting("transaction_isolation", "serializable", Check::Any, false, "Isolation of the transaction."),
+    setting(
+        "extra_float_digits",
+        "1",
+        Check::Integer,
+        false,
+        "Digits of floating-point numbers; always as many as needed.",
+    ),
+    setting(
+        "fetch_timeout",
+        "0",
+        Check::Milliseconds,
+        false,
+        "How long FETCH waits for rows of an endless query; 0 is for ever.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "600000",
+        Check::Milliseconds,
+        false,
+        "How long a session may idle in a transaction.",
+    ),
+    setting(
+        "idle_session_timeout",
+        "0",
+        Check::Milliseconds,
+        false,
+        "How long a session may idle.",
+    ),
+    setting(
+        "integer_datetimes",
+        "on",
+        Check::Fixed,
+        true,
+        "Times are whole numbers.",
+    ),
+    setting(
+        "IntervalStyle",
+        "postgres",
+        Check::Any,
+        true,
+        "How intervals are shown.",
+    ),
+    setting(
+        "is_superuser",
+        "on",
+        Check::Fixed,
+        true,
+        "Whether the user may do everything.",
+    ),
+    setting(
+        "lock_timeout",
+        "0",
+        Check::Milliseconds,
+        false,
+        "Accepted and not used.",
+    ),
+    setting(
+        "max_identifier_length",
+        "63",
+        Check::Fixed,
+        false,
+        "Length of names that is shown in full.",
+    ),
+    setting(
+        "search_path",
+        "public",
+        Check::Any,
+        false,
+        "Schemas that names are looked up in.",
+    ),
+    setting(
+        "server_encoding",
+        "UTF8",
+        Check::Fixed,
+        true,
+        "Encoding of text; always UTF-8.",
+    ),
+    setting(
+        "server_version",
+        "16.0",
+        Check::Fixed,
+        true,
+        "Version of PostgreSQL whose clients are served.",
+    ),
+    setting(
+        "server_version_num",
+        "160000",
+        Check::Fixed,
+        false,
+        "The same as a number.",
+    ),
+    setting(
+        "session_authorization",
+        "millpond",
+        Check::Fixed,
+        true,
+        "The user.",
+    ),
+    setting(
+        "standard_conforming_strings",
+        "on",
+        Check::Fixed,
+        true,
+        "Backslashes in strings are plain.",
+    ),
+    setting(
+        "statement_timeout",
+        "0",
+        Check::Milliseconds,
+        false,
+        "How long a statement may run; 0 is for ever.",
+    ),
+    setting(
+        "TimeZone",
+        "UTC",
+        Check::TimeZone,
+        true,
+        "Time zone that times are shown in.",
+    ),
+    setting(
+        "transaction_isolation",
+        "serializable",
+        Check::Any,
+        false,
+        "Isolation of the transaction.",
+    ),
 ];
 
 const fn setting(
@@ -108,7 +264,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             values: BTreeMap::new(),
-            unreported: SETTINGS.iter().filter(|s| s.reported).map(|s| s.name).collect(),
+            unreported: SETTINGS
+                .iter()
+                .filter(|s| s.reported)
+                .map(|s| s.name)
+                .collect(),
             local: Vec::new(),
         }
     }
@@ -138,7 +298,8 @@ impl Settings {
         let Some(setting) = find(name) else {
             // Names with a dot belong to others: `ksql.…`, extensions.
             if name.contains('.') {
-                self.values.insert(name.to_ascii_lowercase(), value.to_owned());
+                self.values
+                    .insert(name.to_ascii_lowercase(), value.to_owned());
                 return Ok(());
             }
             return Err(unknown(name));
@@ -195,7 +356,11 @@ impl Settings {
     /// `RESET ALL`.
     pub fn reset_all(&mut self) {
         self.values.clear();
-        self.unreported = SETTINGS.iter().filter(|s| s.reported).map(|s| s.name).collect();
+        self.unreported = SETTINGS
+            .iter()
+            .filter(|s| s.reported)
+            .map(|s| s.name)
+            .collect();
     }
 
     /// `SHOW name`: the name as it is spelled, and the value.
@@ -217,7 +382,11 @@ impl Settings {
             .iter()
             .map(|setting| {
                 let value = self.get(setting.name).to_owned();
-                (setting.name.to_owned(), value, setting.description.to_owned())
+                (
+                    setting.name.to_owned(),
+                    value,
+                    setting.description.to_owned(),
+                )
             })
             .collect()
     }
@@ -362,11 +531,16 @@ impl Setting {
 }
 
 fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    SETTINGS
+        .iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(name))
 }
 
 fn unknown(name: &str) -> crate::error::Error {
-    let names: Vec<String> = SETTINGS.iter().map(|setting| setting.name.to_ascii_lowercase()).collect();
+    let names: Vec<String> = SETTINGS
+        .iter()
+        .map(|setting| setting.name.to_ascii_lowercase())
+        .collect();
     let error = StatementError::new(
         StatementErrorKind::UndefinedObject,
         format!("unrecognized configuration parameter \"{name}\""),
@@ -397,12 +571,30 @@ mod tests {
     #[test]
     fn values_are_checked_and_written_in_one_way() {
         assert_eq!(check(&[], "timezone"), "TimeZone = UTC");
-        assert_eq!(check(&[("timezone", "europe/oslo")], "TimeZone"), "TimeZone = Europe/Oslo");
-        assert_eq!(check(&[("statement_timeout", "2s")], "statement_timeout"), "statement_timeout = 2000");
-        assert_eq!(check(&[("Dialect", "KSQLDB")], "dialect"), "dialect = ksqldb");
-        assert_eq!(check(&[("consistency", "maybe")], "x"), "error: invalid value for parameter \"consistency\": \"maybe\"");
-        assert_eq!(check(&[], "ksql.nothing"), "error: unrecognized configuration parameter \"ksql.nothing\"");
-        assert_eq!(check(&[("ksql.suppress", "1")], "ksql.suppress"), "ksql.suppress = 1");
+        assert_eq!(
+            check(&[("timezone", "europe/oslo")], "TimeZone"),
+            "TimeZone = Europe/Oslo"
+        );
+        assert_eq!(
+            check(&[("statement_timeout", "2s")], "statement_timeout"),
+            "statement_timeout = 2000"
+        );
+        assert_eq!(
+            check(&[("Dialect", "KSQLDB")], "dialect"),
+            "dialect = ksqldb"
+        );
+        assert_eq!(
+            check(&[("consistency", "maybe")], "x"),
+            "error: invalid value for parameter \"consistency\": \"maybe\""
+        );
+        assert_eq!(
+            check(&[], "ksql.nothing"),
+            "error: unrecognized configuration parameter \"ksql.nothing\""
+        );
+        assert_eq!(
+            check(&[("ksql.suppress", "1")], "ksql.suppress"),
+            "ksql.suppress = 1"
+        );
     }
 
     #[test]

@@ -37,12 +37,18 @@ impl Session {
     pub(super) fn list(&mut self, list: &List) -> Result<Response> {
         let catalog = self.engine.catalog();
         let rows = match list.target {
-            ListTarget::Streams => self.list_relations(&catalog, |r| r.kind == RelationKind::Stream),
+            ListTarget::Streams => {
+                self.list_relations(&catalog, |r| r.kind == RelationKind::Stream)
+            }
             ListTarget::Tables => self.list_relations(&catalog, |r| r.kind == RelationKind::Table),
             ListTarget::Views => self.list_relations(&catalog, |r| {
                 r.kind == RelationKind::Table && r.written_by.is_some()
             }),
-            ListTarget::Queries => catalog.queries().into_iter().map(|query| self.query_row(&catalog, query)).collect(),
+            ListTarget::Queries => catalog
+                .queries()
+                .into_iter()
+                .map(|query| self.query_row(&catalog, query))
+                .collect(),
             ListTarget::Topics => self.list_topics(list.all),
             ListTarget::Functions => planner::functions::functions()
                 .names()
@@ -59,7 +65,11 @@ impl Session {
         table(list_columns(list), rows, "SHOW")
     }
 
-    fn list_relations(&self, catalog: &Catalog, wanted: impl Fn(&Relation) -> bool) -> Vec<Vec<String>> {
+    fn list_relations(
+        &self,
+        catalog: &Catalog,
+        wanted: impl Fn(&Relation) -> bool,
+    ) -> Vec<Vec<String>> {
         catalog
             .relations()
             .filter(|relation| wanted(relation))
@@ -92,7 +102,10 @@ impl Session {
                 SinkKind::Insert => "INSERT".to_owned(),
             },
             status,
-            catalog.relation(query.sink).map(|sink| sink.name.clone()).unwrap_or_default(),
+            catalog
+                .relation(query.sink)
+                .map(|sink| sink.name.clone())
+                .unwrap_or_default(),
             query.text.clone(),
         ]
     }
@@ -133,7 +146,10 @@ impl Session {
                     )
                     .into());
                 }
-                let rows = vec![vec![name.to_lowercase(), function_kind(&name.to_lowercase()).to_owned()]];
+                let rows = vec![vec![
+                    name.to_lowercase(),
+                    function_kind(&name.to_lowercase()).to_owned(),
+                ]];
                 table(describe_columns(describe), rows, "DESCRIBE")
             }
             Describe::Relation { name, extended } => {
@@ -145,8 +161,16 @@ impl Session {
                     .iter()
                     .enumerate()
                     .map(|(index, field)| {
-                        let key = if relation.key.contains(&index) { "PRIMARY KEY" } else { "" };
-                        vec![field.name().clone(), planner::types::type_name(field), key.to_owned()]
+                        let key = if relation.key.contains(&index) {
+                            "PRIMARY KEY"
+                        } else {
+                            ""
+                        };
+                        vec![
+                            field.name().clone(),
+                            planner::types::type_name(field),
+                            key.to_owned(),
+                        ]
                     })
                     .collect();
                 if *extended {
@@ -166,13 +190,19 @@ impl Session {
             let partitions = topic.partitions();
             lines.push(("topic".into(), topic.name().to_owned()));
             lines.push(("partitions".into(), partitions.len().to_string()));
-            let rows: u64 = partitions.iter().map(|p| p.end_offset().0 - p.start_offset().0).sum();
+            let rows: u64 = partitions
+                .iter()
+                .map(|p| p.end_offset().0 - p.start_offset().0)
+                .sum();
             lines.push(("rows in topic".into(), rows.to_string()));
             let bytes: u64 = partitions.iter().map(|p| p.size_bytes()).sum();
             lines.push(("bytes in topic".into(), bytes.to_string()));
         }
         if let Some(column) = relation.timestamp {
-            lines.push(("timestamp column".into(), relation.columns.field(column).name().clone()));
+            lines.push((
+                "timestamp column".into(),
+                relation.columns.field(column).name().clone(),
+            ));
         }
         if let Some((rows, bytes)) = self.engine.mill.table_size(relation.id) {
             lines.push(("rows".into(), rows.to_string()));
@@ -200,10 +230,16 @@ impl Session {
                 self.settings.reset(&set.name)?;
                 return Ok(done("SET"));
             }
-            SetValue::Values(values) => values.iter().map(OptionValue::as_str).collect::<Vec<_>>().join(", "),
+            SetValue::Values(values) => values
+                .iter()
+                .map(OptionValue::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         match set.scope {
-            SetScope::Local if self.transaction.is_some() => self.settings.set_local(&set.name, &value)?,
+            SetScope::Local if self.transaction.is_some() => {
+                self.settings.set_local(&set.name, &value)?
+            }
             SetScope::Local => self.notice("SET LOCAL can only be used in transaction blocks"),
             SetScope::Session => self.settings.set(&set.name, &value)?,
         }
@@ -254,7 +290,9 @@ fn function_kind(name: &str) -> &'static str {
 /// Columns of SHOW or LIST.
 pub fn list_columns(list: &List) -> SchemaRef {
     text_columns(match list.target {
-        ListTarget::Streams | ListTarget::Tables | ListTarget::Views => &["name", "kind", "topic", "query"],
+        ListTarget::Streams | ListTarget::Tables | ListTarget::Views => {
+            &["name", "kind", "topic", "query"]
+        }
         ListTarget::Queries => &["id", "kind", "status", "sink", "query"],
         ListTarget::Topics => &["topic", "partitions", "rows", "bytes"],
         ListTarget::Functions => &["name", "kind"],
@@ -290,11 +328,15 @@ pub fn text_columns(names: &[&str]) -> SchemaRef {
 fn table(columns: SchemaRef, rows: Vec<Vec<String>>, tag: &'static str) -> Result<Response> {
     let arrays: Vec<ArrayRef> = (0..columns.fields().len())
         .map(|column| {
-            let values: StringArray = rows.iter().map(|row| row.get(column).map(String::as_str)).collect();
+            let values: StringArray = rows
+                .iter()
+                .map(|row| row.get(column).map(String::as_str))
+                .collect();
             Arc::new(values) as ArrayRef
         })
         .collect();
-    let batch = RecordBatch::try_new(columns.clone(), arrays).map_err(|error| Error::Internal(error.to_string()))?;
+    let batch = RecordBatch::try_new(columns.clone(), arrays)
+        .map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Response::Rows(Rows {
         columns,
         batches: futures::stream::iter([Ok(batch)]).boxed(),

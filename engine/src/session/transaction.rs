@@ -84,7 +84,10 @@ impl Session {
         relation: RelationId,
         exclusive: bool,
     ) -> Result<Option<WriteGuard>> {
-        let held = self.transaction.as_ref().and_then(|t| t.guards.get(&relation));
+        let held = self
+            .transaction
+            .as_ref()
+            .and_then(|t| t.guards.get(&relation));
         match (held, exclusive) {
             (Some(WriteGuard::Exclusive(_)), false) | (Some(WriteGuard::Shared(_)), false) => {
                 return Ok(None);
@@ -135,7 +138,10 @@ impl Session {
 fn too_large() -> Error {
     StatementError::new(
         StatementErrorKind::ProgramLimit,
-        format!("a transaction may write at most {} MiB", TRANSACTION_BYTES_MAX >> 20),
+        format!(
+            "a transaction may write at most {} MiB",
+            TRANSACTION_BYTES_MAX >> 20
+        ),
     )
     .into()
 }

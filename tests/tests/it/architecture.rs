@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("log-store", &[]),
     ("planner", &["sql"]),
     ("engine", &["sql", "planner", "log-store"]),
-    ("pgwire-server", &["engine"]),
+    ("pgwire-server", &["engine", "sql"]),
     (
         "shell",
         &["sql", "planner", "log-store", "engine", "pgwire-server"],

@@ -1,3 +1,11 @@
 //! Everything that is tested through the front doors. One binary, so that it is linked once.
 
 mod architecture;
+mod crash;
+mod documents;
+mod flights;
+mod hostile;
+mod lifecycle;
+mod psql;
+mod shell;
+mod slt;

@@ -33,17 +33,22 @@ fn columns() -> Vec<(&'static str, DataType)> {
 type Cells = Vec<Option<u8>>;
 
 fn line(cells: &[Option<u8>]) -> String {
-    let text = cells.iter().enumerate().map(|(column, cell)| match (column, cell) {
-        (_, None) => "NULL".to_owned(),
-        (0, Some(n)) => (i64::from(*n) - 2).to_string(),
-        (1, Some(n)) => ["a", "bb", "a-longer-text-than-twelve", "ä"][usize::from(*n % 4)].into(),
-        (2, Some(n)) => (i64::from(*n) * 7 - 20).to_string(),
-        (3, Some(n)) => ["0.25", "-1.5", "0", "-0", "1e3", "2.75"][usize::from(*n % 6)].into(),
-        (4, Some(n)) => format!("{}.{:02}", i64::from(*n) - 3, *n),
-        (5, Some(n)) => (n % 2 == 0).to_string(),
-        (6, Some(n)) => (u64::from(*n) * 3).to_string(),
-        (_, Some(n)) => format!("2024-01-0{}T00:00:00", n % 9 + 1),
-    });
+    let text = cells
+        .iter()
+        .enumerate()
+        .map(|(column, cell)| match (column, cell) {
+            (_, None) => "NULL".to_owned(),
+            (0, Some(n)) => (i64::from(*n) - 2).to_string(),
+            (1, Some(n)) => {
+                ["a", "bb", "a-longer-text-than-twelve", "ä"][usize::from(*n % 4)].into()
+            }
+            (2, Some(n)) => (i64::from(*n) * 7 - 20).to_string(),
+            (3, Some(n)) => ["0.25", "-1.5", "0", "-0", "1e3", "2.75"][usize::from(*n % 6)].into(),
+            (4, Some(n)) => format!("{}.{:02}", i64::from(*n) - 3, *n),
+            (5, Some(n)) => (n % 2 == 0).to_string(),
+            (6, Some(n)) => (u64::from(*n) * 3).to_string(),
+            (_, Some(n)) => format!("2024-01-0{}T00:00:00", n % 9 + 1),
+        });
     text.collect::<Vec<_>>().join(" ")
 }
 
@@ -166,7 +171,10 @@ fn run(
     }
     run.end_step();
     let mut held = BTreeMap::new();
-    let snapshot = run.circuit.root_snapshot().expect("the root is an aggregate");
+    let snapshot = run
+        .circuit
+        .root_snapshot()
+        .expect("the root is an aggregate");
     accumulate(&mut held, &snapshot.expect("it can be read"));
     assert_eq!(held, run.result, "the state holds what was emitted");
     (run.result, present)
@@ -256,7 +264,11 @@ fn extrema() -> Vec<Case> {
     let mut cases = vec![case("bit_and(i)", "bit_and", vec![column(I)])];
     for name in ["min", "max"] {
         for (column_name, index) in [("i", I), ("s", S), ("f", F), ("d", D), ("b", B), ("at", AT)] {
-            cases.push(case(&format!("{name}({column_name})"), name, vec![column(index)]));
+            cases.push(case(
+                &format!("{name}({column_name})"),
+                name,
+                vec![column(index)],
+            ));
         }
     }
     cases.push(case("min(i)", "min", vec![column(I)]).filtered());
@@ -281,13 +293,21 @@ fn spread() -> Vec<Case> {
         lenient: false,
     };
     cases.push(case("corr(f, i)", "corr", vec![column(F), as_float(I)]));
-    cases.push(case("covar_pop(f, i)", "covar_pop", vec![column(F), as_float(I)]));
+    cases.push(case(
+        "covar_pop(f, i)",
+        "covar_pop",
+        vec![column(F), as_float(I)],
+    ));
     cases.push(case(
         "percentile_cont(f, 0.5)",
         "percentile_cont",
         vec![column(F), float(0.5)],
     ));
-    cases.push(case("approx_distinct(i)", "approx_distinct", vec![column(I)]));
+    cases.push(case(
+        "approx_distinct(i)",
+        "approx_distinct",
+        vec![column(I)],
+    ));
     cases
 }
 
@@ -301,9 +321,13 @@ fn distinct() -> Vec<Case> {
             .distinct()
             .filtered(),
         case("avg(DISTINCT f)", "avg", vec![column(F)]).distinct(),
-        case("array_agg(DISTINCT i ORDER BY i DESC NULLS LAST)", "array_agg", vec![column(I)])
-            .distinct()
-            .ordered(I, true, false),
+        case(
+            "array_agg(DISTINCT i ORDER BY i DESC NULLS LAST)",
+            "array_agg",
+            vec![column(I)],
+        )
+        .distinct()
+        .ordered(I, true, false),
     ]
 }
 
@@ -311,17 +335,37 @@ fn ordered() -> Vec<Case> {
     vec![
         case("array_agg(i ORDER BY i)", "array_agg", vec![column(I)]).ordered(I, false, false),
         case("array_agg(s ORDER BY s DESC)", "array_agg", vec![column(S)]).ordered(S, true, true),
-        case("string_agg(s, '; ' ORDER BY s)", "string_agg", vec![column(S), text("; ")])
-            .ordered(S, false, false),
-        case("first_value(i ORDER BY i DESC NULLS LAST)", "first_value", vec![column(I)])
-            .ordered(I, true, false),
-        case("last_value(i ORDER BY i NULLS FIRST)", "last_value", vec![column(I)])
-            .ordered(I, false, true),
-        case("first_value(s ORDER BY s) IGNORE NULLS", "first_value", vec![column(S)])
-            .ordered(S, false, false)
-            .ignoring_nulls(),
-        case("nth_value(s, 2 ORDER BY s)", "nth_value", vec![column(S), int(2)])
-            .ordered(S, false, false),
+        case(
+            "string_agg(s, '; ' ORDER BY s)",
+            "string_agg",
+            vec![column(S), text("; ")],
+        )
+        .ordered(S, false, false),
+        case(
+            "first_value(i ORDER BY i DESC NULLS LAST)",
+            "first_value",
+            vec![column(I)],
+        )
+        .ordered(I, true, false),
+        case(
+            "last_value(i ORDER BY i NULLS FIRST)",
+            "last_value",
+            vec![column(I)],
+        )
+        .ordered(I, false, true),
+        case(
+            "first_value(s ORDER BY s) IGNORE NULLS",
+            "first_value",
+            vec![column(S)],
+        )
+        .ordered(S, false, false)
+        .ignoring_nulls(),
+        case(
+            "nth_value(s, 2 ORDER BY s)",
+            "nth_value",
+            vec![column(S), int(2)],
+        )
+        .ordered(S, false, false),
         case("array_agg(i ORDER BY i)", "array_agg", vec![column(I)])
             .ordered(I, false, false)
             .filtered(),
@@ -348,7 +392,12 @@ fn check(
 ) {
     let names: Vec<&str> = group_by.iter().map(|column| columns()[*column].0).collect();
     let mut selected: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    selected.extend(cases.iter().enumerate().map(|(i, case)| format!("{} AS a{i}", case.sql)));
+    selected.extend(
+        cases
+            .iter()
+            .enumerate()
+            .map(|(i, case)| format!("{} AS a{i}", case.sql)),
+    );
     let mut sql = format!("SELECT {} FROM t", selected.join(", "));
     if !names.is_empty() {
         sql += &format!(" GROUP BY {}", names.join(", "));
@@ -363,9 +412,17 @@ fn check(
         false => ChangelogMode::AppendOnly,
     });
     let source = plan.source(&columns());
-    plan.aggregate(source, group_by, cases.into_iter().map(|case| case.call).collect());
+    plan.aggregate(
+        source,
+        group_by,
+        cases.into_iter().map(|case| case.call).collect(),
+    );
     let (result, present) = run(&plan.build(), script, options);
-    assert_eq!(result, relation(&batch_answer(table(&present), &sql)), "{sql}");
+    assert_eq!(
+        result,
+        relation(&batch_answer(table(&present), &sql)),
+        "{sql}"
+    );
 }
 
 /// A property for each group of calls, with and without retractions.
@@ -422,11 +479,17 @@ fn lists_are_in_order_of_arrival_across_restarts() {
     plan.aggregate(source, &[0], vec![call("array_agg", vec![column(1)], list)]);
     let plan = plan.build();
     let mut run = Run::new(&plan, CircuitOptions::default());
-    for (index, line) in ["+ 1 5", "+ 1 3", "+ 1 5", "+ 1 4", "- 1 5", "+ 1 1"].iter().enumerate() {
+    for (index, line) in ["+ 1 5", "+ 1 3", "+ 1 5", "+ 1 4", "- 1 5", "+ 1 1"]
+        .iter()
+        .enumerate()
+    {
         run.lines.push((*line).to_owned());
         run.restart(1 + index % 3);
     }
-    assert_eq!(run.result, BTreeMap::from([("1 [3, 5, 4, 1]".to_owned(), 1)]));
+    assert_eq!(
+        run.result,
+        BTreeMap::from([("1 [3, 5, 4, 1]".to_owned(), 1)])
+    );
 }
 
 /// Large inputs take the parallel way; it must give the same.
@@ -449,8 +512,12 @@ fn slices_on_threads_give_the_same() {
         .num_threads(3)
         .build()
         .expect("threads can be started");
-    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((0..100_000).map(|i| i * i % 977)));
-    let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..100_000).map(|i| i % 1_000)));
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(
+        (0..100_000).map(|i| i * i % 977),
+    ));
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(
+        (0..100_000).map(|i| i % 1_000),
+    ));
     let schema = plan.steps[0].schema.clone();
     let rows = RecordBatch::try_new(schema, vec![keys, values]).expect("columns fit");
     let answer = |options: CircuitOptions, workers: Option<&rayon::ThreadPool>| {

@@ -23,7 +23,10 @@ fn counts_of_counts() -> StepPlan {
     let positive = plan.filter(source, binary(column(1), ">", int(0)));
     let by_city = plan.aggregate(positive, &[0], vec![call("count", vec![], BIGINT)]);
     let by_count = plan.aggregate(by_city, &[1], vec![call("count", vec![], BIGINT)]);
-    let sizes = plan.project(by_city, vec![(column(1), "a", BIGINT), (int(0), "b", BIGINT)]);
+    let sizes = plan.project(
+        by_city,
+        vec![(column(1), "a", BIGINT), (int(0), "b", BIGINT)],
+    );
     plan.union(&[by_count, sizes]);
     plan.build()
 }
@@ -62,7 +65,13 @@ fn a_restored_circuit_goes_on_where_it_was() {
     store.checkpoint(&mut circuit);
     let second = changes(schema, &["- oslo 1", "+ rome 3"], 20);
     let expected = step(&mut circuit, 0, vec![second.clone()], &reports).expect("it succeeds");
-    let mut restored = store.restored(&plan, &CircuitOptions { slices: 3, ..options });
+    let mut restored = store.restored(
+        &plan,
+        &CircuitOptions {
+            slices: 3,
+            ..options
+        },
+    );
     let output = step(&mut restored, 0, vec![second], &reports).expect("it succeeds");
     assert_eq!(draw(&output), draw(&expected));
     store.checkpoint(&mut restored);
@@ -115,11 +124,24 @@ fn the_result_of_an_aggregate_can_be_read_from_its_state() {
     let mut plan = PlanBuilder::new(ChangelogMode::Retract);
     let source = plan.source(&[("city", TEXT), ("x", BIGINT)]);
     let sums = plan.aggregate(source, &[0], vec![call("sum", vec![column(1)], BIGINT)]);
-    plan.project(sums, vec![(column(1), "total", BIGINT), (column(0), "city", TEXT)]);
+    plan.project(
+        sums,
+        vec![(column(1), "total", BIGINT), (column(0), "city", TEXT)],
+    );
     let plan = plan.build();
-    let mut circuit = Circuit::build(&plan, &CircuitOptions { slices: 2, ..Default::default() })
-        .expect("the plan is good");
-    let input = changes(&plan.steps[0].schema, &["+ oslo 1", "+ rome 2", "+ rome 3"], 10);
+    let mut circuit = Circuit::build(
+        &plan,
+        &CircuitOptions {
+            slices: 2,
+            ..Default::default()
+        },
+    )
+    .expect("the plan is good");
+    let input = changes(
+        &plan.steps[0].schema,
+        &["+ oslo 1", "+ rome 2", "+ rome 3"],
+        10,
+    );
     step(&mut circuit, 0, vec![input], &Reports::default()).expect("the step succeeds");
 
     let mut all = std::collections::BTreeMap::new();
@@ -129,7 +151,9 @@ fn the_result_of_an_aggregate_can_be_read_from_its_state() {
 
     assert_eq!(circuit.root_key(), Some(vec![1]));
     let keys: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["rome", "bonn"]));
-    let found = circuit.root_lookup(&[keys]).expect("the root is an aggregate");
+    let found = circuit
+        .root_lookup(&[keys])
+        .expect("the root is an aggregate");
     assert_eq!(draw(&found.expect("it can be read")), "  + 5 rome\n");
 }
 
@@ -157,7 +181,10 @@ fn a_panic_becomes_an_error_and_ends_the_circuit() {
         let error = circuit.step(HashMap::from([(0, vec![input])]), &context);
         error.expect_err("the step fails").to_string()
     };
-    assert_eq!(run("+ 0"), "internal error: an operator panicked: no room for division by zero");
+    assert_eq!(
+        run("+ 0"),
+        "internal error: an operator panicked: no room for division by zero"
+    );
     assert!(run("+ 1").contains("must be rebuilt"));
 }
 
@@ -170,7 +197,10 @@ fn consolidation_sums_weights_and_pairs_updates() {
         "+ oslo 2", "- rome 1", "- oslo 1", "+ bonn 1", "- bonn 1", "+ rome 1", "+ rome 1",
         "+ oslo 3", "- oslo 2",
     ];
-    let input = vec![changes(&schema, &lines[..4], 0), changes(&schema, &lines[4..], 4)];
+    let input = vec![
+        changes(&schema, &lines[..4], 0),
+        changes(&schema, &lines[4..], 4),
+    ];
     let plain = consolidate(input.clone(), &[]).expect("rows can be compared");
     let keyed = consolidate(input, &[0]).expect("rows can be compared");
     expect![[r#""#]].assert_eq(&format!("{}--\n{}", draw(&plain), draw(&keyed)));

@@ -82,8 +82,10 @@ impl PlanBuilder {
             .iter()
             .map(|field| field.as_ref().clone())
             .collect();
-        let rowtime =
-            DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("+00:00".into()));
+        let rowtime = DataType::Timestamp(
+            arrow::datatypes::TimeUnit::Microsecond,
+            Some("+00:00".into()),
+        );
         fields.push(Field::new("rowtime", rowtime, true));
         self.steps[step].schema = Arc::new(Schema::new(fields));
         step
@@ -106,7 +108,12 @@ impl PlanBuilder {
             .collect();
         let exprs = exprs.into_iter().map(|(expr, _, _)| expr).collect();
         let mode = self.steps[input].mode;
-        self.push(Operator::Project { exprs }, &[input], Schema::new(fields), mode)
+        self.push(
+            Operator::Project { exprs },
+            &[input],
+            Schema::new(fields),
+            mode,
+        )
     }
 
     pub(super) fn unnest(&mut self, input: usize, list: usize, preserve_nulls: bool) -> usize {
@@ -152,9 +159,11 @@ impl PlanBuilder {
             .iter()
             .map(|column| self.schema(input).field(*column).clone())
             .collect();
-        fields.extend(aggregates.iter().enumerate().map(|(index, call)| {
-            Field::new(format!("a{index}"), call.return_type.clone(), true)
-        }));
+        fields.extend(
+            aggregates.iter().enumerate().map(|(index, call)| {
+                Field::new(format!("a{index}"), call.return_type.clone(), true)
+            }),
+        );
         let operator = Operator::Aggregate {
             group_by: group_by.iter().map(|c| ScalarExpr::Column(*c)).collect(),
             aggregates,
@@ -252,7 +261,11 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> String {
 }
 
 fn row_text(rows: &RecordBatch, row: usize) -> String {
-    let cells: Vec<String> = rows.columns().iter().map(|array| cell(array, row)).collect();
+    let cells: Vec<String> = rows
+        .columns()
+        .iter()
+        .map(|array| cell(array, row))
+        .collect();
     cells.join(" ")
 }
 
@@ -306,7 +319,9 @@ pub(super) fn batch_answer(table: RecordBatch, sql: &str) -> Vec<RecordBatch> {
         let config = SessionConfig::new().with_target_partitions(1);
         let context = SessionContext::new_with_config(config);
         let table = MemTable::try_new(table.schema(), vec![vec![table]]).expect("rows fit");
-        context.register_table("t", Arc::new(table)).expect("t is new");
+        context
+            .register_table("t", Arc::new(table))
+            .expect("t is new");
         let frame = context.sql(sql).await.expect("the query can be planned");
         frame.collect().await.expect("the query can be run")
     })

@@ -392,7 +392,14 @@ impl GroupKeys {
                 ..
             } => {
                 let hash = fold(hash_bytes(key));
-                Ok(intern_bytes(table, spans, arena, &mut self.slots, key, hash))
+                Ok(intern_bytes(
+                    table,
+                    spans,
+                    arena,
+                    &mut self.slots,
+                    key,
+                    hash,
+                ))
             }
         }
     }

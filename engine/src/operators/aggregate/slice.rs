@@ -406,7 +406,14 @@ impl Slice {
         let mut sides: Vec<(usize, usize)> = Vec::with_capacity(capacity);
         let mut weights: Vec<i64> = Vec::with_capacity(capacity);
         let mut rowtimes: Vec<i64> = Vec::with_capacity(capacity);
-        let mut emitted = vec![None; if out_of_range.is_empty() { 0 } else { touched.len() }];
+        let mut emitted = vec![
+            None;
+            if out_of_range.is_empty() {
+                0
+            } else {
+                touched.len()
+            }
+        ];
         for group in 0..touched.len() {
             if lived[group] && (!lives[group] || changed[group]) {
                 groups.push(group as u32);
@@ -616,7 +623,8 @@ fn gather(batch: &PreparedBatch, rows: &[u32], slots: Vec<u32>) -> Result<SliceB
         .iter()
         .map(|column| compute::take(column, &positions, None))
         .collect::<Result<_, _>>()?;
-    let values = |values: &ScalarBuffer<i64>| rows.iter().map(|row| values[*row as usize]).collect();
+    let values =
+        |values: &ScalarBuffer<i64>| rows.iter().map(|row| values[*row as usize]).collect();
     Ok(SliceBatch {
         columns,
         slots,
