@@ -134,6 +134,14 @@ impl Queue {
         Some(group)
     }
 
+    /// Nobody will commit any more: whoever waits is told so.
+    pub fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        // Their handles answer that the log is closed.
+        waiting.requests.clear();
+    }
+
     /// Takes no further appends; those that wait are still committed.
     pub fn close(&self) {
         self.waiting.lock().closed = true;

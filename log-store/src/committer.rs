@@ -55,6 +55,14 @@ struct GroupFailure {
 impl Shared {
     /// The committer's thread: runs until the queue is closed and empty.
     pub fn commit_groups(&self) {
+        /// However the committer ends, by a panic too, nobody must wait for it.
+        struct Ending<'a>(&'a Shared);
+        impl Drop for Ending<'_> {
+            fn drop(&mut self) {
+                self.0.queue.abandon();
+            }
+        }
+        let _ending = Ending(self);
         let config = &self.env.config;
         while let Some(group) = self
             .queue

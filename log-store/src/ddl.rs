@@ -10,6 +10,7 @@ use crate::{
     log::{ManifestState, Shared},
     manifest::{Manifest, TopicEntry},
     partition::PartitionInner,
+    reserve::Reserve,
     topic::TopicInner,
 };
 
@@ -54,7 +55,7 @@ impl Log {
         });
         manifest.next_topic = TopicId(id.0 + 1);
         shared.insert(&inner);
-        if let Err(error) = shared.write_manifest_locked(&mut manifest, false) {
+        if let Err(error) = shared.write_manifest_within_space(&mut manifest, false) {
             shared.remove(&inner);
             return Err(error);
         }
@@ -210,7 +211,25 @@ impl Shared {
         self.write_manifest_locked(&mut self.manifest.lock(), clean)
     }
 
+    /// On a full disk the reserve makes room: what ends or frees something must always be possible.
     pub fn write_manifest_locked(
+        &self,
+        state: &mut ManifestState,
+        clean: bool,
+    ) -> Result<(), LogError> {
+        match self.write_manifest_within_space(state, clean) {
+            Err(LogError::DiskFull) if self.reserve().release() => {
+                self.write_manifest_within_space(state, clean)
+            }
+            result => result,
+        }
+    }
+
+    pub fn reserve(&self) -> Reserve<'_> {
+        Reserve::new(&*self.env.disk, &self.env.config.dir)
+    }
+
+    fn write_manifest_within_space(
         &self,
         state: &mut ManifestState,
         clean: bool,

@@ -34,6 +34,7 @@ mod maintenance;
 mod manifest;
 mod partition;
 mod recovery;
+mod reserve;
 mod rewrite;
 mod sealed;
 mod segment;

@@ -110,6 +110,7 @@ impl Log {
             Err(LogError::DiskFull) => shared.fail(&LogError::DiskFull),
             Err(error) => return Err(error),
         }
+        shared.reserve().renew();
         let mut threads = Vec::new();
         let committer = shared.clone();
         threads.push(spawn("log-committer", move || committer.commit_groups())?);

@@ -68,6 +68,7 @@ impl Shared {
         // From here on recovery knows which segments are closed; only those are rewritten.
         self.write_manifest_locked(&mut manifest, false)?;
         drop(manifest);
+        self.reserve().renew();
         for topic in &topics {
             for partition in &topic.partitions {
                 if self.is_ending() {

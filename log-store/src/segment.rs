@@ -291,6 +291,11 @@ impl Segment {
         self.open_as(OpenMode::Write)
     }
 
+    /// Gives back the descriptor of a segment that has been closed; readers open it anew.
+    pub fn end_appends(&self) {
+        *self.file.lock() = None;
+    }
+
     fn open_as(&self, mode: OpenMode) -> Result<Arc<dyn DiskFile>, LogError> {
         let mut slot = self.file.lock();
         if let Some((opened, file)) = &*slot
@@ -337,8 +342,9 @@ impl Segment {
 
     /// The published bytes from `position` on.
     fn window(&self, position: u64) -> Result<Bytes, LogError> {
-        let file = self.file()?;
+        // In this order: rows are published only after the file that holds them is in place.
         let len = self.len();
+        let file = self.file()?;
         file.read(position, len.saturating_sub(position) as usize)
             .map_err(|error| match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => self.corruption(

@@ -81,6 +81,7 @@ fn an_append_over_several_partitions_fails_as_a_whole() {
 fn a_full_disk_refuses_appends_and_changes_nothing() {
     let (disk, clock, log, topic) = start();
     append(&log, &topic, 0, 1).unwrap();
+    let other = log.create_topic(TopicConfig::ingested("other", 1)).unwrap();
     disk.set_capacity(Some(disk.used() + 100));
     let sealed = log.sealed();
     assert!(matches!(
@@ -93,6 +94,10 @@ fn a_full_disk_refuses_appends_and_changes_nothing() {
     ));
     assert_eq!(log.sealed(), sealed);
     assert_eq!(values(&topic, 0), [1]);
+    // What frees space works all the same.
+    log.drop_topic(other.id()).unwrap();
+    log.run_maintenance_once().unwrap();
+    disk.set_capacity(Some(disk.used() + 100));
     // Dropping the process on a full disk, the next one reads and refuses to write.
     let disk = disk.kill();
     let (log, _) = open(&disk, &clock, config()).unwrap();

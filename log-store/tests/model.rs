@@ -32,6 +32,8 @@ enum Op {
     /// The output of the newest epoch.
     Derive([u8; 2]),
     SyncDerived,
+    /// A topic is made, shares an epoch with the others, and is dropped.
+    ShortLived([u8; 3]),
     Maintain,
     /// Maintenance or a start that stops in the middle, then a crash.
     MaintainHalting(u64),
@@ -56,6 +58,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (parts, 0u64..600).prop_map(|(p, room)| Op::AppendFull(p, room)),
         4 => prop::array::uniform2(0u8..4).prop_map(Op::Derive),
         1 => Just(Op::SyncDerived),
+        1 => prop::array::uniform3(0u8..4).prop_map(Op::ShortLived),
         2 => Just(Op::Maintain),
         1 => (1u64..40).prop_map(Op::MaintainHalting),
         1 => (1u64..30).prop_map(Op::StartHalting),
@@ -80,6 +83,8 @@ struct Harness {
     /// An append whose answer never came: its rows (without offset and epoch).
     uncertain: Option<BTreeMap<Key, Vec<u64>>>,
     next_value: u64,
+    /// Takes part in the next append.
+    short_lived: Option<Topic>,
 }
 
 impl Harness {
@@ -105,6 +110,7 @@ impl Harness {
             synced: DERIVED.iter().map(|key| (*key, 0)).collect(),
             uncertain: None,
             next_value: 0,
+            short_lived: None,
         }
     }
 
@@ -141,6 +147,14 @@ impl Harness {
                 if self.log.sync_derived(&[self.topics[2].id()]).is_ok() {
                     self.count_synced();
                 }
+            }
+            Op::ShortLived(parts) => {
+                let topic = self.log.create_topic(TopicConfig::ingested("short", 1));
+                let topic = topic.unwrap();
+                self.short_lived = Some(topic.clone());
+                self.append(parts, None);
+                self.short_lived = None;
+                self.log.drop_topic(topic.id()).unwrap();
             }
             Op::Maintain => {
                 self.log.run_maintenance_once().unwrap();
@@ -194,6 +208,9 @@ impl Harness {
         }
         if batches.is_empty() {
             return;
+        }
+        if let Some(topic) = &self.short_lived {
+            batches.push(batch(topic, 0, &[(0, 0)]));
         }
         match self.log.append(batches).wait() {
             Ok(appended) => {

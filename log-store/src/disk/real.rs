@@ -35,12 +35,17 @@ impl Disk for RealDisk {
         };
         let file = options.open(path)?;
         let len = file.metadata()?.len();
-        Ok(Arc::new(RealFile {
-            file,
-            writable: mode != OpenMode::Read,
+        let mut opened = RealFile {
+            file: Some(file),
             len: AtomicU64::new(len),
             mapping: RwLock::new(None),
-        }))
+        };
+        if mode == OpenMode::Read {
+            // The map is all that a reader needs: a log of many segments does not use up the descriptors.
+            opened.map(len)?;
+            opened.file = None;
+        }
+        Ok(Arc::new(opened))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -90,8 +95,8 @@ impl Disk for RealDisk {
 }
 
 struct RealFile {
-    file: File,
-    writable: bool,
+    /// Open for as long as it may be written.
+    file: Option<File>,
     /// At most the file's true length: raised after a write, lowered before a cut.
     len: AtomicU64,
     mapping: RwLock<Option<Arc<Mapping>>>,
@@ -104,25 +109,30 @@ impl RealFile {
         {
             return Ok(mapping.clone());
         }
+        self.map(end.next_multiple_of(MAP_STEP_BYTES))?
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Maps at least `len` bytes; nothing if that is none.
+    fn map(&self, len: u64) -> io::Result<Option<Arc<Mapping>>> {
         let mut slot = self.mapping.write();
-        if let Some(mapping) = &*slot
-            && mapping.len() as u64 >= end
-        {
-            return Ok(mapping.clone());
+        let mapped = slot.as_ref().map_or(0, |mapping| mapping.len() as u64);
+        if mapped < len {
+            *slot = Some(Mapping::new(self.file()?, len as usize)?);
         }
-        let len = if self.writable {
-            end.next_multiple_of(MAP_STEP_BYTES)
-        } else {
-            self.len.load(Ordering::Acquire)
-        };
-        let mapping = Mapping::new(&self.file, len as usize)?;
-        *slot = Some(mapping.clone());
-        Ok(mapping)
+        Ok(slot.clone())
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the file is open for reading only"))
     }
 }
 
 impl DiskFile for RealFile {
     fn write_at(&self, position: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        let file = self.file()?;
         let mut position = position;
         for chunk in buffers.chunks(BUFFERS_MAX) {
             let mut slices: Vec<IoSlice<'_>> = chunk.iter().map(|b| IoSlice::new(b)).collect();
@@ -130,7 +140,7 @@ impl DiskFile for RealFile {
             // Empty buffers would look like a write that makes no progress.
             IoSlice::advance_slices(&mut rest, 0);
             while !rest.is_empty() {
-                match rustix::io::pwritev(&self.file, rest, position) {
+                match rustix::io::pwritev(file, rest, position) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(written) => {
                         position += written as u64;
@@ -164,13 +174,14 @@ impl DiskFile for RealFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let file = self.file()?;
         self.len.fetch_min(len, Ordering::AcqRel);
-        self.file.set_len(len)?;
+        file.set_len(len)?;
         self.len.fetch_max(len, Ordering::AcqRel);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file()?.sync_data()
     }
 }

@@ -121,7 +121,9 @@ impl PartitionInner {
             },
         )?;
         writer.names_unsynced = true;
-        writer.active = Some(segment.clone());
+        if let Some(closed) = writer.active.replace(segment.clone()) {
+            closed.end_appends();
+        }
         writer.position = SEGMENT_HEADER_LEN;
         writer.synced = None;
         let mut state = self.state.write();

@@ -97,10 +97,10 @@ pub fn read_all(partition: &Partition) -> Result<Vec<Row>, LogError> {
     read_from(partition, partition.start_offset(), 1 << 20, Epoch::MAX)
 }
 
-/// Every file of a disk but the lock, for tests that damage each.
+/// Every file of a disk that says something, for tests that damage each.
 pub fn files(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     disk.paths()
         .into_iter()
-        .filter(|path| path != Path::new("/log/lock"))
+        .filter(|path| path != Path::new("/log/reserve"))
         .collect()
 }
