@@ -12,8 +12,8 @@ use hashbrown::hash_table::Entry as TableEntry;
 use crate::state::snapshot::RowId;
 
 /// A shard is split when it has more entries than this, on average.
-const SHARD_ENTRIES_MAX: usize = 16 << 10;
-const SHARDS_MAX: usize = 256;
+const SHARD_ENTRIES_MAX: usize = 4 << 10;
+const SHARDS_MAX: usize = 512;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
