@@ -63,7 +63,8 @@ pub struct Mill {
     pub(crate) workers: rayon::ThreadPool,
     config: MillConfig,
     turning: Mutex<Turning>,
-    checkpointing: Mutex<()>,
+    /// Held while a checkpoint is taken; whether one has failed.
+    checkpointing: Mutex<bool>,
     /// The epoch that everything turning is complete through.
     frontier: watch::Sender<u64>,
     /// Counts changes of queries' standing.
@@ -132,7 +133,7 @@ impl Mill {
             workers,
             config,
             turning: Mutex::new(turning),
-            checkpointing: Mutex::new(()),
+            checkpointing: Mutex::new(false),
             frontier: watch::Sender::new(frontier),
             standings: watch::Sender::new(0),
             stop: AtomicBool::new(false),
@@ -821,7 +822,7 @@ fn run(mill: &Weak<Mill>) {
                 }
             }
         }
-        if checkpointed.elapsed() >= mill.config.checkpoint_interval {
+        if checkpointed.elapsed() >= mill.config.checkpoint_interval && !*mill.checkpointing.lock() {
             if let Err(error) = mill.checkpoint() {
                 tracing::error!(%error, "checkpoint failed");
             }

@@ -30,8 +30,23 @@ use crate::state_store::{Checkpoint, CheckpointMeta, QueryMeta, StateStore};
 
 impl Mill {
     /// Saves what changed since the last checkpoint. Blocks; one at a time.
+    ///
+    /// # Errors
+    /// After one has failed no other is taken: what had changed is known only to the failed one, and
+    /// a later one without it would be a state that never was. The last good one stays, and the next
+    /// start replays the log from there.
     pub fn checkpoint(&self) -> Result<()> {
-        let _one_at_a_time = self.checkpointing.lock();
+        let mut failed = self.checkpointing.lock();
+        if *failed {
+            return Err(Error::Store("a checkpoint has failed before; restart to recover".into()));
+        }
+        *failed = true;
+        self.take_checkpoint()?;
+        *failed = false;
+        Ok(())
+    }
+
+    fn take_checkpoint(&self) -> Result<()> {
         let mut checkpoint = Checkpoint::default();
         let (meta, derived, appends) = {
             let mut turning = self.lock();
