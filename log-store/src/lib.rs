@@ -42,6 +42,7 @@ pub mod sim;
 mod tail;
 mod topic;
 mod types;
+mod verify;
 
 pub use append::{AppendHandle, Appended};
 pub use batch::{BodyKind, Decoded, NewBatch, StoredBatch};

@@ -1,14 +1,16 @@
 //! A segment: one file of consecutive batches of a partition.
 //!
 //! ```text
-//! file    = header[64] · batch*                                             named  <base offset>.<generation>.seg
-//! header  = "MPLOGSEG" · version:u32 · crc:u32 · topic:u32 · partition:u32 · base_offset:u64 · generation:u32 · zeros
+//! file = header[64] · batch*                                                named  <base offset>.<generation>.seg
 //! ```
 //!
 //! Segments are append-only and closed for good when the next one begins. Rewriting one (merging, compaction, recovery)
 //! makes a new file with a higher generation; the manifest says which files count.
 //!
 //! `len` is the *published* length: readers look no further, whatever the file holds behind it.
+
+mod id;
+mod scan;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,134 +22,12 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     Corruption, Disk, DiskFile, Epoch, LogError, Offset, OpenMode, PartitionId, StoredBatch,
-    TopicId,
-    batch::{BatchHeader, Parsed, body_range, decode_batch, parse},
-    index::Index,
-    manifest::SegmentEntry,
+    TopicId, batch::BatchHeader, index::Index, manifest::SegmentEntry,
 };
 
-pub(crate) const SEGMENT_HEADER_LEN: u64 = 64;
-const MAGIC: &[u8; 8] = b"MPLOGSEG";
-const VERSION: u32 = 1;
-
-/// The name of a segment file.
-pub(crate) fn file_name(base: Offset, generation: u32) -> String {
-    format!("{:020}.{generation}.seg", base.0)
-}
-
-/// The opposite of [`file_name`].
-pub(crate) fn parse_file_name(name: &str) -> Option<(Offset, u32)> {
-    let (base, generation) = name.strip_suffix(".seg")?.split_once('.')?;
-    Some((Offset(base.parse().ok()?), generation.parse().ok()?))
-}
-
-/// Whose segment a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentId {
-    pub topic: TopicId,
-    pub partition: PartitionId,
-    pub base: Offset,
-    pub generation: u32,
-}
-
-impl SegmentId {
-    pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN as usize] {
-        let mut bytes = [0u8; SEGMENT_HEADER_LEN as usize];
-        bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.topic.0.to_le_bytes());
-        bytes[20..24].copy_from_slice(&self.partition.0.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.base.0.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.generation.to_le_bytes());
-        let crc = Self::crc(&bytes);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    fn crc(bytes: &[u8; SEGMENT_HEADER_LEN as usize]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
-    }
-
-    /// Checks the header of a segment file against what the file should be.
-    pub fn check(&self, bytes: &[u8], file: &Path) -> Result<(), LogError> {
-        let damaged = |reason: &str| {
-            Err(LogError::from(Corruption {
-                file: file.to_owned(),
-                position: 0,
-                offset: self.base,
-                epoch: Epoch::ZERO,
-                reason: reason.into(),
-            }))
-        };
-        let Some(header) = bytes.first_chunk::<{ SEGMENT_HEADER_LEN as usize }>() else {
-            return damaged("the segment header is cut off");
-        };
-        let word = |at: usize| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
-        if &header[..8] != MAGIC || word(12) != Self::crc(header) {
-            return damaged("the segment header does not match its checksum");
-        }
-        if word(8) != VERSION {
-            return Err(LogError::FormatVersion {
-                file: file.to_owned(),
-                found: word(8),
-                known: VERSION,
-            });
-        }
-        if *header != self.encode() {
-            return damaged("the segment header names another segment");
-        }
-        Ok(())
-    }
-}
-
-/// Finds a batch after damage: the next multiple of eight at which a valid header stands.
-pub(crate) fn next_header(bytes: &[u8], from: usize) -> Option<(usize, BatchHeader)> {
-    let mut at = from.next_multiple_of(8);
-    while at < bytes.len() {
-        if let Some(head) = bytes[at..].first_chunk()
-            && let Ok(header) = BatchHeader::decode(head)
-        {
-            return Some((at, header));
-        }
-        at += 8;
-    }
-    None
-}
-
-/// Reads every batch of a segment's bytes (after its header) and reports the first thing that is wrong: for tools and
-/// fuzzing. Never panics, whatever the bytes.
-pub fn scan_batches(bytes: &Bytes) -> (Vec<StoredBatch>, Option<String>) {
-    let mut batches = Vec::new();
-    let mut at = 0;
-    loop {
-        match parse(bytes, at, true) {
-            Parsed::Batch(header) => {
-                let end = at + header.length() as usize;
-                // A compressed body is allocated by its announced length; the log limits it when appending, we do here.
-                if header.plain_len as usize > (64 << 20) {
-                    return (batches, Some("the body is too large".into()));
-                }
-                match decode_batch(&header, &bytes.slice(at..end)) {
-                    Ok(batch) => batches.push(batch),
-                    Err(reason) => return (batches, Some(reason)),
-                }
-                at = end;
-            }
-            Parsed::End => return (batches, None),
-            Parsed::Fault(reason, header) => {
-                let next = next_header(bytes, at + 1);
-                let known = header.map(|h| h.base_offset.0);
-                let found = next.map(|(at, _)| at);
-                return (
-                    batches,
-                    Some(format!("{reason} (offset {known:?}, next batch {found:?})")),
-                );
-            }
-        }
-    }
-}
+pub(crate) use id::{SEGMENT_HEADER_LEN, SegmentId, file_name, parse_file_name};
+pub use scan::scan_batches;
+pub(crate) use scan::{Headers, next_header};
 
 /// What is known of a segment without reading it; mirrors its entry in the manifest.
 #[derive(Clone, Debug)]
@@ -514,81 +394,4 @@ pub(crate) fn push_visible(
         out.push(batch);
     }
     !beyond
-}
-
-/// Walks over the headers of a segment's published bytes.
-pub(crate) struct Headers<'a> {
-    segment: &'a Segment,
-    /// The file position at which `window` begins.
-    start: u64,
-    window: Bytes,
-    at: usize,
-    next_offset: Option<Offset>,
-    last_epoch: Epoch,
-}
-
-impl<'a> Headers<'a> {
-    fn new(segment: &'a Segment, start: u64, window: Bytes) -> Self {
-        Headers {
-            segment,
-            start,
-            window,
-            at: 0,
-            next_offset: None,
-            last_epoch: Epoch::ZERO,
-        }
-    }
-
-    /// The next header and its position. Published bytes hold nothing but batches, so anything else is damage.
-    pub fn next(&mut self) -> Option<Result<(u64, BatchHeader), LogError>> {
-        if self.at >= self.window.len() {
-            return None;
-        }
-        let position = self.start + self.at as u64;
-        let reason = match parse(&self.window, self.at, false) {
-            Parsed::Batch(header) => {
-                let expected = self.next_offset.unwrap_or(header.base_offset);
-                if header.base_offset >= expected && header.epoch >= self.last_epoch {
-                    self.at += header.length() as usize;
-                    self.next_offset = Some(header.end_offset());
-                    self.last_epoch = header.epoch;
-                    return Some(Ok((position, header)));
-                }
-                "the batch is out of order"
-            }
-            Parsed::End => "there are only zeros",
-            Parsed::Fault(reason, _) => reason,
-        };
-        self.at = self.window.len();
-        Some(Err(self.segment.corruption(
-            position,
-            self.next_offset.unwrap_or(self.segment.id.base),
-            self.last_epoch,
-            reason,
-        )))
-    }
-
-    /// The batch of a header that [`Headers::next`] gave, verified.
-    pub fn batch(&self, position: u64, header: &BatchHeader) -> Result<StoredBatch, LogError> {
-        let at = (position - self.start) as usize;
-        let damaged = |reason: &str| {
-            self.segment
-                .corruption(position, header.base_offset, header.epoch, reason)
-        };
-        match parse(&self.window, at, true) {
-            Parsed::Batch(_) => {}
-            Parsed::Fault(reason, _) => return Err(damaged(reason)),
-            Parsed::End => return Err(damaged("there are only zeros")),
-        }
-        let bytes = self.window.slice(at..at + header.length() as usize);
-        decode_batch(header, &bytes).map_err(|reason| damaged(&reason))
-    }
-
-    /// Body and extension of a batch as they are stored.
-    pub fn raw(&self, position: u64, header: &BatchHeader) -> (Bytes, Bytes) {
-        let at = (position - self.start) as usize;
-        let bytes = self.window.slice(at..at + header.length() as usize);
-        let (body, extension) = body_range(header);
-        (bytes.slice(body), bytes.slice(extension))
-    }
 }

@@ -241,6 +241,23 @@ fn a_newer_format_is_refused_by_name() {
 }
 
 #[test]
+fn verifying_finds_damage_that_nobody_has_read_yet() {
+    let (disk, clock) = (SimDisk::new(1), SimClock::new(0));
+    let (log, rows) = small_log(&disk, &clock);
+    assert!(log.verify().is_empty());
+    let is_second = |path: &PathBuf| path.starts_with("/log/1-1");
+    let file = files(&disk).into_iter().rfind(is_second).unwrap();
+    disk.flip_bit(&file, 8 * 200);
+    let damage = log.verify();
+    assert_eq!(damage.len(), 1);
+    assert_eq!(damage[0].1, PartitionId(1));
+    assert_eq!(
+        read_all(&log.topics()[0].partition(PartitionId(0)).unwrap()).unwrap(),
+        rows[0]
+    );
+}
+
+#[test]
 fn partitions_without_a_manifest_are_refused() {
     let (disk, clock) = (SimDisk::new(1), SimClock::new(0));
     let (log, _) = small_log(&disk, &clock);
