@@ -26,7 +26,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-pub use build::parse_value;
+pub use build::{build_texts, parse_value};
 pub use column::{Blobs, Column, Texts, Values, write_json_string};
 pub use decode::{RowDecoder, project};
 pub use encode::RowEncoder;

@@ -21,7 +21,7 @@ mod ingest;
 mod mill;
 pub mod operator;
 pub mod operators;
-mod pg_catalog;
+pub mod pg_catalog;
 mod processing_log;
 pub mod response;
 mod row_codec;

@@ -15,6 +15,7 @@ mod queries;
 mod read;
 mod settings;
 mod show;
+mod system;
 mod transaction;
 
 use std::collections::HashMap;
@@ -39,6 +40,8 @@ use transaction::Transaction;
 pub struct SessionParameters {
     pub user: String,
     pub database: String,
+    /// The process that the client takes the session for.
+    pub process: i32,
     /// Settings given at start-up, such as `application_name` and `options`.
     pub settings: Vec<(String, String)>,
 }

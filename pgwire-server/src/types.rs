@@ -1,10 +1,11 @@
 //! Arrow's types and Postgres' object identifiers for them.
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-use engine::formats::is_json;
+use engine::formats::{EXTENSION_NAME, is_json};
 
 pub const BOOL: u32 = 16;
 pub const BYTEA: u32 = 17;
+pub const CHAR: u32 = 18;
 pub const NAME: u32 = 19;
 pub const INT8: u32 = 20;
 pub const INT2: u32 = 21;
@@ -75,11 +76,12 @@ pub fn wire_type(field: &Field) -> WireType {
     };
     let oid = oid(field);
     let size = match oid {
-        BOOL => 1,
+        BOOL | CHAR => 1,
         INT2 => 2,
-        INT4 | FLOAT4 | DATE => 4,
+        INT4 | FLOAT4 | DATE | OID => 4,
         INT8 | FLOAT8 | TIME | TIMESTAMP | TIMESTAMPTZ => 8,
         INTERVAL | UUID => 16,
+        NAME => 64,
         _ => -1,
     };
     WireType {
@@ -93,6 +95,13 @@ pub fn wire_type(field: &Field) -> WireType {
 pub fn oid(field: &Field) -> u32 {
     if is_json(field) {
         return JSON;
+    }
+    // Columns of the system catalog say what they are beyond their Arrow type.
+    match field.metadata().get(EXTENSION_NAME).map(String::as_str) {
+        Some("pg.oid") => return OID,
+        Some("pg.name") => return NAME,
+        Some("pg.char") => return CHAR,
+        _ => {}
     }
     match field.data_type() {
         DataType::Boolean => BOOL,
@@ -160,7 +169,7 @@ pub fn arrow_type(oid: u32) -> Option<DataType> {
         FLOAT4 => DataType::Float32,
         FLOAT8 => DataType::Float64,
         NUMERIC => DataType::Decimal128(38, 10),
-        TEXT | VARCHAR | BPCHAR | NAME | JSON | JSONB => DataType::Utf8,
+        TEXT | VARCHAR | BPCHAR | NAME | CHAR | JSON | JSONB => DataType::Utf8,
         BYTEA => DataType::Binary,
         UUID => DataType::FixedSizeBinary(16),
         DATE => DataType::Date32,

@@ -78,6 +78,15 @@ pub fn parse_value(text: Option<&str>, field: &Field, zone: &Zone) -> Result<Arr
     build_column(cells.as_slice(), field, zone).map_err(|error| error.error)
 }
 
+/// A column from texts, `None` for NULL.
+pub fn build_texts(
+    texts: &[Option<String>],
+    field: &Field,
+    zone: &Zone,
+) -> Result<ArrayRef, DataError> {
+    build_column(texts, field, zone).map_err(|error| error.error)
+}
+
 /// Reads all cells of a column.
 pub fn build_column<C: Cells + ?Sized>(
     cells: &C,

@@ -201,6 +201,14 @@ impl Session {
         statement: &Statement,
         declared: &[Option<DataType>],
     ) -> Result<Description> {
+        if let Statement::Query(query) = statement
+            && let Some(planned) = self.plan_system(query).await?
+        {
+            return Ok(Description {
+                parameters: planned.parameters()?,
+                columns: Some(planned.columns()),
+            });
+        }
         let (plan, columns): (Option<LogicalPlan>, Option<SchemaRef>) = match statement {
             Statement::Query(query) if query.emit.is_some() => {
                 let planned = self.plan_query(query, &[]).await?;

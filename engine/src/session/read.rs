@@ -9,6 +9,9 @@ use crate::session::Session;
 
 impl Session {
     pub(super) async fn read(&mut self, query: &Query, parameters: &[ScalarValue]) -> Result<Rows> {
+        if let Some(rows) = self.read_system(query, parameters).await? {
+            return Ok(rows);
+        }
         let planned = self.plan_query(query, parameters).await?;
         self.fill(&planned).await?;
         let columns = planned.columns.clone();

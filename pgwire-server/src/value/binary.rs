@@ -25,6 +25,10 @@ pub fn write_binary(
         Values::Boolean(array) => out.push(array.value(row).into()),
         Values::Int16(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
         Values::Int32(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
+        // Object identifiers are unsigned numbers of four bytes.
+        Values::Int64(array) if oid == types::OID => {
+            out.extend_from_slice(&(array.value(row) as u32).to_be_bytes());
+        }
         Values::Int64(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
         Values::Float32(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
         Values::Float64(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
