@@ -50,7 +50,7 @@ pub async fn run(stream: TcpStream, server: Arc<Server>) {
             opening.unwrap_or(Err(Failure::Disconnected))
         }
     };
-    let parameters = match opening {
+    let mut parameters = match opening {
         Ok(Opening::Cancel { process, secret }) => return server.cancels.cancel(process, &secret),
         Ok(Opening::Session(parameters)) => parameters,
         Err(failure) => return end(output, failure).await,
@@ -60,13 +60,15 @@ pub async fn run(stream: TcpStream, server: Arc<Server>) {
         Err(report) => return end(output, Failure::Session(Box::new(report))).await,
     };
     let user = parameters.user.clone();
+    let cancel = server.cancels.register();
+    parameters.process = cancel.process();
     let session =
         match std::panic::catch_unwind(AssertUnwindSafe(|| server.engine.session(parameters))) {
             Ok(session) => session,
             Err(panic) => return end(output, panicked(panic.as_ref())).await,
         };
     let mut connection = Connection {
-        cancel: server.cancels.register(),
+        cancel,
         server,
         input,
         output,

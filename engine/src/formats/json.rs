@@ -2,7 +2,8 @@
 //!
 //! A column takes the value of the member of its name: a string's content, any other value as it is written, NULL for
 //! `null` or when there is none. Members that no column is named after are passed over; of several of one name the
-//! last counts. Names are compared exactly and, failing that, without regard to case. Blank lines are passed over.
+//! last counts. Names are compared exactly and, failing that, without regard to case. Blank lines are passed over, and a
+//! line `\.` ends the data, because psql sends it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +21,7 @@ pub struct JsonSplitter {
     /// By lower-case name; `None` where several columns have it.
     lower: HashMap<String, Option<usize>>,
     line: u64,
+    ended: bool,
 }
 
 impl JsonSplitter {
@@ -42,6 +44,7 @@ impl JsonSplitter {
             exact,
             lower,
             line: 0,
+            ended: false,
         }
     }
 
@@ -67,7 +70,7 @@ impl Splitter for JsonSplitter {
         rows_max: usize,
     ) -> Result<usize, RowError> {
         let mut at = from;
-        while at < block.len() && rows.len() < rows_max {
+        while !self.ended && at < block.len() && rows.len() < rows_max {
             let (end, next) = match memchr::memchr(b'\n', &block[at..]) {
                 Some(length) => (at + length, at + length + 1),
                 None if last => (block.len(), block.len()),
@@ -75,6 +78,10 @@ impl Splitter for JsonSplitter {
             };
             self.line += 1;
             let line = &block[at..end];
+            if line.trim_ascii() == b"\\." {
+                self.ended = true;
+                return Ok(block.len());
+            }
             if !line.trim_ascii().is_empty() {
                 let base = rows.cell_count();
                 for _ in 0..self.names.len() {
@@ -98,7 +105,7 @@ impl Splitter for JsonSplitter {
     }
 
     fn ended(&self) -> bool {
-        false
+        self.ended
     }
 }
 

@@ -277,7 +277,7 @@ fn json_lines() {
     let json = options(CopyFormat::Json);
     check(
         &json,
-        "{\"carrier\":\"UA\",\"flight\":1545,\"at\":\"2013-01-01T05:15:00\"}\n\n{\"FLIGHT\":\"7\",\"extra\":{\"x\":[1]}}\n  {\"at\":null,\"carrier\":\"a\\\"\\u00e9\"} \r\n{\"carrier\":{\"nested\": [1, 2]}}\n{\"carrier\":true,\"carrier\":1.50}\n{}",
+        "{\"carrier\":\"UA\",\"flight\":1545,\"at\":\"2013-01-01T05:15:00\"}\n\n{\"FLIGHT\":\"7\",\"extra\":{\"x\":[1]}}\n  {\"at\":null,\"carrier\":\"a\\\"\\u00e9\"} \r\n{\"carrier\":{\"nested\": [1, 2]}}\n{\"carrier\":true,\"carrier\":1.50}\n{}\n\\.\nignored",
         expect![[r#"
             +--------------------+--------+---------------------+
             | carrier            | flight | at                  |
