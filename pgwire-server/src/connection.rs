@@ -245,7 +245,8 @@ impl Connection {
         }
     }
 
-    fn report_settings(&mut self) {
+    /// Tells the client of settings that have changed, and takes note of its time zone.
+    pub fn report_settings(&mut self) {
         for (name, value) in self.session.take_reported_settings() {
             backend::parameter_status(&mut self.output.buffer, &name, &value);
             if name.eq_ignore_ascii_case("timezone") {

@@ -29,6 +29,7 @@ impl Connection {
                 .run(&mut self.input, self.session.execute(statement, &[]))
                 .await??;
             self.send_notices();
+            self.report_settings();
             let tag = match response {
                 Response::Rows(rows) => {
                     let formats = ResultFormats::default();

@@ -279,6 +279,11 @@ pub fn describe(relation: &RelationInfo) -> &'static str {
     }
 }
 
+/// Whether a column is never NULL because it is part of a primary key. A view's key may be: NULL is a group too.
+fn is_required(relation: &RelationInfo, column: usize) -> bool {
+    relation.kind == RelationKind::Table && relation.key.contains(&column)
+}
+
 /// The name of a relation's primary key.
 pub fn key_name(relation: &RelationInfo) -> String {
     format!("{}_pkey", relation.name)
@@ -398,7 +403,7 @@ pub fn pg_table(system: &SystemTables, name: &str) -> Option<Table> {
             };
             for relation in &system.relations {
                 for (column, field) in relation.columns.fields().iter().enumerate() {
-                    let key = relation.key.contains(&column);
+                    let key = is_required(relation, column);
                     add(
                         relation.oid,
                         column + 1,
@@ -767,7 +772,7 @@ pub fn information_table(system: &SystemTables, name: &str) -> Option<Table> {
                     let (oid, modifier) = column_type(field);
                     let base = TYPES.iter().find(|known| known.oid == oid);
                     let array = TYPES.iter().find(|known| known.array == oid);
-                    let nullable = field.is_nullable() && !relation.key.contains(&number);
+                    let nullable = field.is_nullable() && !is_required(relation, number);
                     let mut row = vec![
                         ("table_catalog", database.clone()),
                         ("table_schema", text("public")),
