@@ -25,6 +25,7 @@ use planner::step_plan::StepPlan;
 use crate::change_batch::ChangeBatch;
 use crate::operator::{Operator, StateReader, StateWriter, StepContext, StepError};
 use crate::operators::aggregate::Aggregate;
+use crate::operators::constant::Constant;
 use chain::Chain;
 use source::Source;
 
@@ -106,6 +107,7 @@ struct Node {
 
 enum Kind {
     Source(Source),
+    Constant(Constant),
     Chain(Chain),
     Union,
     Aggregate(Box<Aggregate>),
@@ -114,9 +116,19 @@ enum Kind {
 }
 
 impl Kind {
+    /// Whether there are rows to emit although nothing came in.
+    fn has_initial_rows(&self) -> bool {
+        match self {
+            Kind::Aggregate(aggregate) => aggregate.has_initial_row(),
+            Kind::Constant(constant) => constant.has_initial_rows(),
+            Kind::Source(_) | Kind::Chain(_) | Kind::Union | Kind::Stateful(_) => false,
+        }
+    }
+
     fn as_stateful(&mut self) -> Option<&mut dyn Operator> {
         match self {
             Kind::Aggregate(aggregate) => Some(aggregate.as_mut()),
+            Kind::Constant(constant) => Some(constant),
             Kind::Stateful(operator) => Some(operator.as_mut()),
             Kind::Source(_) | Kind::Chain(_) | Kind::Union => None,
         }
@@ -189,10 +201,7 @@ impl Circuit {
     /// Whether some row is to be emitted although no input changed, as at the first step of an
     /// aggregate over everything.
     pub fn has_initial_rows(&self) -> bool {
-        self.nodes.iter().any(|node| match &node.kind {
-            Kind::Aggregate(aggregate) => aggregate.has_initial_row(),
-            _ => false,
-        })
+        self.nodes.iter().any(|node| node.kind.has_initial_rows())
     }
 
     /// Saves what changed since the last checkpoint. `store` is called for each step with state, and
@@ -292,11 +301,7 @@ impl Node {
         statistics: &mut [StepStatistics],
     ) -> Result<Vec<ChangeBatch>, StepError> {
         let is_idle = inputs.iter().all(Vec::is_empty);
-        let has_initial_row = match &self.kind {
-            Kind::Aggregate(aggregate) => aggregate.has_initial_row(),
-            _ => false,
-        };
-        if is_idle && !has_initial_row {
+        if is_idle && !self.kind.has_initial_rows() {
             return Ok(Vec::new());
         }
         if let Kind::Chain(chain) = &self.kind {
@@ -314,6 +319,7 @@ impl Node {
                 .map(|batch| source.complete(batch))
                 .collect::<Result<_, _>>()?,
             Kind::Union => inputs.into_iter().flatten().collect(),
+            Kind::Constant(constant) => constant.step(inputs, context)?,
             Kind::Aggregate(aggregate) => aggregate.step(inputs, context)?,
             Kind::Stateful(operator) => operator.step(inputs, context)?,
             Kind::Chain(_) => unreachable!("chains have run above"),
@@ -329,7 +335,7 @@ impl Node {
         match &self.kind {
             Kind::Aggregate(aggregate) => aggregate.state_bytes(),
             Kind::Stateful(operator) => operator.state_bytes(),
-            Kind::Source(_) | Kind::Chain(_) | Kind::Union => 0,
+            Kind::Source(_) | Kind::Constant(_) | Kind::Chain(_) | Kind::Union => 0,
         }
     }
 }

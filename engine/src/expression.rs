@@ -17,14 +17,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, internal_datafusion_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::utils::collect_columns;
+use planner::scalar_expr::ScalarExpr;
 
 use crate::change_batch::ChangeBatch;
 use crate::operator::{RowError, StepContext, StepError};
-
-pub(crate) mod physical;
 
 /// A compiled scalar expression of one step.
 #[derive(Clone)]
@@ -44,22 +45,59 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    /// Wraps a physical expression over `schema` for the step with this identity.
+    /// Compiles an expression over `schema` for the step with this identity.
+    pub fn compile(expr: &ScalarExpr, schema: &Schema, step: &str) -> Result<Self, StepError> {
+        let physical = expr
+            .to_physical(schema)
+            .map_err(|error| StepError::Internal(error.to_string()))?;
+        Ok(Self {
+            text: expr.sql(schema).into(),
+            ..Self::new(physical, schema, step)?
+        })
+    }
+
+    /// Wraps a physical expression over `schema`.
     pub fn new(
         physical: Arc<dyn PhysicalExpr>,
         schema: &Schema,
         step: &str,
     ) -> Result<Self, StepError> {
-        let column = physical
-            .downcast_ref::<Column>()
-            .map(|column| column.index());
         Ok(Self {
-            column,
+            column: physical
+                .downcast_ref::<Column>()
+                .map(|column| column.index()),
             data_type: physical.data_type(schema)?,
             text: physical.to_string().into(),
             physical,
             step: step.into(),
         })
+    }
+
+    /// The expression over only the columns at the positions `kept`, in ascending order.
+    pub fn over_kept_columns(mut self, kept: &[usize]) -> Result<Self, StepError> {
+        let moved = self.physical.transform(|node| {
+            let Some(column) = node.downcast_ref::<Column>() else {
+                return Ok(Transformed::no(node));
+            };
+            let index = kept
+                .binary_search(&column.index())
+                .map_err(|_| internal_datafusion_err!("{column} was not kept"))?;
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), index));
+            Ok(Transformed::yes(column))
+        })?;
+        self.physical = moved.data;
+        self.column = match self.column {
+            None => None,
+            Some(column) => kept.binary_search(&column).ok(),
+        };
+        Ok(self)
+    }
+
+    /// Positions of the columns that the expression uses.
+    pub fn columns(&self) -> impl Iterator<Item = usize> {
+        collect_columns(&self.physical)
+            .into_iter()
+            .map(|column| column.index())
     }
 
     /// Position of the input's column that the expression is, unless it computes something.
@@ -173,9 +211,11 @@ pub(crate) fn reason(error: &DataFusionError) -> String {
             | arrow::error::ArrowError::ComputeError(message)
             | arrow::error::ArrowError::ParseError(message)
             | arrow::error::ArrowError::InvalidArgumentError(message) => message.clone(),
+            arrow::error::ArrowError::ExternalError(error) => error.to_string(),
             other => other.to_string(),
         },
         DataFusionError::Execution(message) => message.clone(),
+        DataFusionError::External(error) => error.to_string(),
         other => other.strip_backtrace(),
     }
 }

@@ -285,13 +285,6 @@ impl Presence {
         }
     }
 
-    pub(super) fn get(&self, slot: u32) -> bool {
-        match self {
-            Self::Seen(seen) => seen.get(slot as usize),
-            Self::Counted(counts) => counts[slot as usize] > 0,
-        }
-    }
-
     pub(super) fn nulls(&self, slots: &[u32]) -> NullBuffer {
         match self {
             Self::Seen(seen) => slots.iter().map(|slot| seen.get(*slot as usize)).collect(),

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::utils::collect_columns;
+use planner::PlanError;
 use planner::scalar_expr::ScalarExpr;
 use planner::step_plan::{self, AggregateCall, ChangelogMode, Step, StepPlan};
 
@@ -15,9 +12,10 @@ use super::chain::Chain;
 use super::source::Source;
 use super::{Circuit, CircuitOptions, Kind, Node, StepStatistics};
 use crate::aggregates::{Call, Demands};
-use crate::expression::{Expression, physical};
+use crate::expression::Expression;
 use crate::operator::StepError;
 use crate::operators::aggregate::{Aggregate, AggregateSpec};
+use crate::operators::constant::Constant;
 use crate::operators::filter::Filter;
 use crate::operators::join::{Join, JoinOptions};
 use crate::operators::project::Project;
@@ -88,6 +86,10 @@ fn malformed() -> StepError {
     StepError::Internal("a plan is not in topological order".into())
 }
 
+fn internal(error: PlanError) -> StepError {
+    StepError::Internal(error.to_string())
+}
+
 fn single_input(step: &Step) -> Result<usize, StepError> {
     match step.inputs.as_slice() {
         [input] => Ok(*input),
@@ -127,7 +129,7 @@ fn nullable(schema: &Schema) -> SchemaRef {
 }
 
 fn compile(expr: &ScalarExpr, schema: &Schema, step: &Step) -> Result<Expression, StepError> {
-    Expression::new(physical::scalar(expr, schema)?, schema, &step.id)
+    Expression::compile(expr, schema, &step.id)
 }
 
 fn chain(plan: &StepPlan, steps: &[usize]) -> Result<Chain, StepError> {
@@ -145,7 +147,7 @@ fn chain(plan: &StepPlan, steps: &[usize]) -> Result<Chain, StepError> {
                 let predicate = compile(predicate, &schema, step)?;
                 let next = steps.get(place + 1).map(|next| &plan.steps[*next].operator);
                 let keep = match next {
-                    Some(step_plan::Operator::Project { exprs }) => used(exprs, &schema)?,
+                    Some(step_plan::Operator::Project { exprs }) => used(exprs, &schema, step)?,
                     _ => (0..schema.fields().len()).collect(),
                 };
                 schema = Arc::new(schema.project(&keep)?);
@@ -158,12 +160,11 @@ fn chain(plan: &StepPlan, steps: &[usize]) -> Result<Chain, StepError> {
                 let exprs = exprs
                     .iter()
                     .map(|expr| {
-                        let expr = physical::scalar(expr, &before)?;
-                        let expr = match &kept {
-                            None => expr,
-                            Some(kept) => moved(expr, kept)?,
-                        };
-                        Expression::new(expr, &schema, &step.id)
+                        let expr = compile(expr, &before, step)?;
+                        match &kept {
+                            None => Ok(expr),
+                            Some(kept) => expr.over_kept_columns(kept),
+                        }
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 rearrangement = rearrangement.and_then(|before| {
@@ -193,32 +194,15 @@ fn chain(plan: &StepPlan, steps: &[usize]) -> Result<Chain, StepError> {
     ))
 }
 
-/// The columns that some expressions use, in order.
-fn used(exprs: &[ScalarExpr], schema: &Schema) -> Result<Vec<usize>, StepError> {
+/// The columns that some expressions use, in ascending order.
+fn used(exprs: &[ScalarExpr], schema: &Schema, step: &Step) -> Result<Vec<usize>, StepError> {
     let mut columns: Vec<usize> = Vec::new();
     for expr in exprs {
-        let expr = physical::scalar(expr, schema)?;
-        columns.extend(collect_columns(&expr).iter().map(Column::index));
+        columns.extend(compile(expr, schema, step)?.columns());
     }
     columns.sort_unstable();
     columns.dedup();
     Ok(columns)
-}
-
-/// The expression over only the columns that were kept.
-fn moved(expr: Arc<dyn PhysicalExpr>, kept: &[usize]) -> Result<Arc<dyn PhysicalExpr>, StepError> {
-    let moved = expr.transform(|node| {
-        let Some(column) = node.downcast_ref::<Column>() else {
-            return Ok(Transformed::no(node));
-        };
-        let index = kept
-            .binary_search(&column.index())
-            .expect("a column that is used was kept");
-        Ok(Transformed::yes(
-            Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>,
-        ))
-    })?;
-    Ok(moved.data)
 }
 
 fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, StepError> {
@@ -230,7 +214,18 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
         step_plan::Operator::Source(source) => {
             Kind::Source(Source::new(source.columns.clone(), nullable(&step.schema)))
         }
-        step_plan::Operator::Union | step_plan::Operator::Constant { .. } => Kind::Union,
+        step_plan::Operator::Constant { rows } => {
+            let rows = rows
+                .iter()
+                .map(|row| {
+                    row.iter()
+                        .map(|cell| cell.to_scalar().map_err(internal))
+                        .collect()
+                })
+                .collect::<Result<Vec<_>, StepError>>()?;
+            Kind::Constant(Constant::new(&rows, nullable(&step.schema))?)
+        }
+        step_plan::Operator::Union => Kind::Union,
         step_plan::Operator::Aggregate {
             group_by,
             aggregates,
@@ -266,16 +261,17 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
             lookup,
         } => {
             let (left, right) = (nullable(&input(0)?.schema), nullable(&input(1)?.schema));
-            let both = both_sides(&left, &right);
             let on = on
                 .iter()
-                .map(|(of_left, of_right)| {
-                    Ok((
-                        compile(of_left, &left, step)?,
-                        compile(of_right, &right, step)?,
-                    ))
-                })
+                .map(|(l, r)| Ok((compile(l, &left, step)?, compile(r, &right, step)?)))
                 .collect::<Result<_, StepError>>()?;
+            let both: Vec<_> = left
+                .fields()
+                .iter()
+                .chain(right.fields())
+                .cloned()
+                .collect();
+            let both = Schema::new(both);
             let filter = filter
                 .as_ref()
                 .map(|filter| compile(filter, &both, step))
@@ -285,31 +281,14 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
                 lookup: *lookup,
                 slices: options.slices,
             };
-            Kind::Stateful(Box::new(Join::new(
-                *kind,
-                on,
-                filter,
-                &left,
-                &right,
-                nullable(&step.schema),
-                join_options,
-            )?))
+            let output = nullable(&step.schema);
+            let join = Join::new(*kind, on, filter, &left, &right, output, join_options)?;
+            Kind::Stateful(Box::new(join))
         }
         step_plan::Operator::Filter { .. }
         | step_plan::Operator::Project { .. }
         | step_plan::Operator::Unnest { .. } => return Err(malformed()),
     })
-}
-
-/// The columns of the left side, then those of the right.
-fn both_sides(left: &Schema, right: &Schema) -> Schema {
-    Schema::new(
-        left.fields()
-            .iter()
-            .chain(right.fields())
-            .cloned()
-            .collect::<Vec<_>>(),
-    )
 }
 
 fn aggregate(
@@ -336,13 +315,11 @@ fn aggregate(
         descending: key.descending,
         nulls_first: key.nulls_first,
     });
-    let texts: Vec<String> = args.iter().map(|arg| format!("{arg:?}")).collect();
-    let distinct = if call.distinct { "DISTINCT " } else { "" };
     Ok(AggregateSpec {
-        text: format!("{}({distinct}{})", call.function, texts.join(", ")),
+        text: call.sql(schema),
         call: Call {
             function: call.function.clone(),
-            udaf: physical::aggregate(&call.function)?,
+            udaf: call.udf().map_err(internal)?,
             args: args.iter().map(|arg| Arc::clone(arg.physical())).collect(),
             arg_types: args.iter().map(|arg| arg.data_type().clone()).collect(),
             order: order

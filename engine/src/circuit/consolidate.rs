@@ -157,7 +157,6 @@ fn encode(rows: &RecordBatch, columns: &[usize]) -> Result<Rows, StepError> {
 }
 
 fn take_rows(rows: &RecordBatch, positions: &UInt32Array) -> Result<RecordBatch, StepError> {
-    use arrow::array::Array;
     let columns = rows
         .columns()
         .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 
 use crate::change_batch::ChangeBatch;
 use crate::operator::StepError;

@@ -20,8 +20,6 @@
 //!  01 · call: u16 · length of key · key · entry   what the call keeps by entry, e.g. its values
 //! ```
 
-use std::sync::Arc;
-
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
 use rayon::prelude::*;

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 use expect_test::{Expect, expect};
+use planner::scalar_expr::ScalarExpr;
 use planner::step_plan::{ChangelogMode, OrderBy, StepPlan};
 
 use super::support::*;
@@ -16,7 +17,11 @@ fn check(plan: StepPlan, steps: &[&[&str]], expected: Expect) {
         let input = changes(&plan.steps[0].schema, lines, 10 * (index as i64 + 1));
         text += &format!("step {}\n", index + 1);
         match step(&mut circuit, 0, vec![input], &reports) {
-            Ok(output) => text += &draw(&output),
+            Ok(output) => {
+                for line in draw(&output).lines() {
+                    text += &format!("  {line}\n");
+                }
+            }
             Err(error) => text += &format!("  error: {error}\n"),
         }
         for error in std::mem::take(&mut *reports.0.lock().expect("nobody panics here")) {
@@ -51,7 +56,22 @@ fn an_update_retracts_the_old_row() {
             &["- oslo 7", "- rome 1"],
             &["+ oslo NULL", "- oslo 5"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo 1 5 5
+              + rome 1 1 1
+            step 2
+              - oslo 1 5 5
+              + oslo 2 12 7
+              + NULL 1 2 2
+            step 3
+              - oslo 2 12 7
+              + oslo 1 5 5
+              - rome 1 1 1
+            step 4
+              - oslo 1 5 5
+              + oslo 1 NULL NULL
+        "#]],
     );
 }
 
@@ -65,7 +85,13 @@ fn nothing_is_emitted_where_nothing_changed() {
             &["- oslo 3"],
             &["- oslo 5", "+ oslo 5"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo 5
+            step 2
+            step 3
+            step 4
+        "#]],
     );
 }
 
@@ -81,7 +107,15 @@ fn distinct_emits_a_row_once() {
             &["- oslo 5", "+ NULL NULL"],
             &["- oslo 5", "-2 NULL NULL"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo 5
+              + NULL NULL
+            step 2
+            step 3
+              - oslo 5
+              - NULL NULL
+        "#]],
     );
 }
 
@@ -100,7 +134,17 @@ fn an_aggregate_over_everything_always_has_its_row() {
     check(
         plan.build(),
         &[&[], &[], &["+ 5", "+ 6"], &["- 5", "- 6"]],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + 0 NULL
+            step 2
+            step 3
+              - 0 NULL
+              + 2 11
+            step 4
+              - 2 11
+              + 0 NULL
+        "#]],
     );
 }
 
@@ -109,7 +153,14 @@ fn retracting_what_is_not_there_is_an_error() {
     check(
         by_city(vec![call("count", vec![], BIGINT)]),
         &[&["+ oslo 5"], &["-2 oslo 5"], &["+ oslo 5"]],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo 1
+            step 2
+              error: a row was retracted that is not there
+            step 3
+              error: internal error: the circuit has failed before and must be rebuilt
+        "#]],
     );
 }
 
@@ -122,7 +173,17 @@ fn a_sum_out_of_range_is_null_until_it_is_back() {
             &["+ oslo 1"],
             &["- oslo 1"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo 9223372036854775807
+            step 2
+              - oslo 9223372036854775807
+              + oslo NULL
+              ! sum(x): bigint out of range {"city":"oslo"}
+            step 3
+              - oslo NULL
+              + oslo 9223372036854775807
+        "#]],
     );
 }
 
@@ -141,8 +202,21 @@ fn lists_keep_the_order_of_arrival_or_their_own() {
             &["+ oslo 5", "+ oslo 7", "+ oslo NULL", "+ oslo 5"],
             &["- oslo 5", "+ oslo 6"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + oslo [5, 7, NULL, 5] [7, 5, 5, NULL]
+            step 2
+              - oslo [5, 7, NULL, 5] [7, 5, 5, NULL]
+              + oslo [7, NULL, 5, 6] [7, 6, 5, NULL]
+        "#]],
     );
+}
+
+fn checked_add(left: ScalarExpr, right: ScalarExpr) -> ScalarExpr {
+    ScalarExpr::Function {
+        name: "_add".into(),
+        args: vec![left, right],
+    }
 }
 
 #[test]
@@ -155,7 +229,7 @@ fn a_row_that_fails_gives_null_and_a_report() {
         vec![
             (column(1), "y", BIGINT),
             (binary(column(0), "/", column(1)), "q", BIGINT),
-            (binary(column(0), "+", int(i64::MAX)), "s", BIGINT),
+            (checked_add(column(0), int(i64::MAX - 6)), "s", BIGINT),
         ],
     );
     check(
@@ -165,6 +239,14 @@ fn a_row_that_fails_gives_null_and_a_report() {
             // A retraction fails alike, without another report.
             &["- 7 0"],
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            step 1
+              + 3 2 9223372036854775807
+              + 0 NULL NULL
+              ! x / y: division by zero {"x":7,"y":0}
+              ! x + 9223372036854775801: bigint out of range {"x":7,"y":0}
+            step 2
+              - 0 NULL NULL
+        "#]],
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use expect_test::expect;
 use planner::step_plan::{ChangelogMode, StepPlan};
@@ -50,7 +50,27 @@ fn a_shared_result_reaches_all_its_readers() {
     for step in circuit.statistics() {
         text += &format!("{} {} -> {}\n", step.step, step.rows_in, step.rows_out);
     }
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        + 1 1
+        + 2 1
+        + 1 0
+        + 2 0
+        --
+        - 2 1
+        - 1 1
+        + 1 2
+        - 2 0
+        + 1 0
+        --
+        --
+        s0 6 -> 6
+        s1 6 -> 4
+        s2 4 -> 4
+        s3 4 -> 5
+        s4 4 -> 4
+        s5 9 -> 9
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -65,13 +85,7 @@ fn a_restored_circuit_goes_on_where_it_was() {
     store.checkpoint(&mut circuit);
     let second = changes(schema, &["- oslo 1", "+ rome 3"], 20);
     let expected = step(&mut circuit, 0, vec![second.clone()], &reports).expect("it succeeds");
-    let mut restored = store.restored(
-        &plan,
-        &CircuitOptions {
-            slices: 3,
-            ..options
-        },
-    );
+    let mut restored = store.restored(&plan, &options);
     let output = step(&mut restored, 0, vec![second], &reports).expect("it succeeds");
     assert_eq!(draw(&output), draw(&expected));
     store.checkpoint(&mut restored);
@@ -100,8 +114,16 @@ fn unnest_repeats_the_other_columns() {
         let output =
             step(&mut circuit, 0, vec![input], &Reports::default()).expect("the step succeeds");
         let expected = match preserve_nulls {
-            false => expect![[r#""#]],
-            true => expect![[r#""#]],
+            false => expect![[r#"
+                  + 1 10
+                  + 1 NULL
+            "#]],
+            true => expect![[r#"
+                  + 1 10
+                  + 1 NULL
+                  + 2 NULL
+                  - 3 NULL
+            "#]],
         };
         expected.assert_eq(&draw(&output));
     }
@@ -116,7 +138,11 @@ fn the_rowtime_column_is_made_from_rowtimes() {
     let schema = plan.steps[0].schema.project(&[0]).expect("there is one");
     let input = changes(&schema, &["+ 1", "+ 2"], 1_000_000);
     let output = step(&mut circuit, 0, vec![input], &Reports::default()).expect("it succeeds");
-    expect![[r#""#]].assert_eq(&draw(&output));
+    expect![[r#"
+          + 1 1970-01-01T00:00:01Z
+          + 2 1970-01-01T00:00:01.000001Z
+    "#]]
+    .assert_eq(&draw(&output));
 }
 
 #[test]
@@ -154,7 +180,7 @@ fn the_result_of_an_aggregate_can_be_read_from_its_state() {
     let found = circuit
         .root_lookup(&[keys])
         .expect("the root is an aggregate");
-    assert_eq!(draw(&found.expect("it can be read")), "  + 5 rome\n");
+    assert_eq!(draw(&found.expect("it can be read")), "+ 5 rome\n");
 }
 
 #[test]
@@ -203,5 +229,14 @@ fn consolidation_sums_weights_and_pairs_updates() {
     ];
     let plain = consolidate(input.clone(), &[]).expect("rows can be compared");
     let keyed = consolidate(input, &[0]).expect("rows can be compared");
-    expect![[r#""#]].assert_eq(&format!("{}--\n{}", draw(&plain), draw(&keyed)));
+    expect![[r#"
+        + rome 1
+        - oslo 1
+        + oslo 3
+        --
+        + rome 1
+        - oslo 1
+        + oslo 3
+    "#]]
+    .assert_eq(&format!("{}--\n{}", draw(&plain), draw(&keyed)));
 }

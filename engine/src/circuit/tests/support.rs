@@ -249,8 +249,9 @@ pub(super) fn cell(array: &ArrayRef, row: usize) -> String {
     match array.data_type() {
         DataType::Float64 => {
             let value = array.as_primitive::<Float64Type>().value(row);
-            // −0 and 0 are equal.
-            format!("{:.6}", value + 0.0).replace("-0.000000", "0.000000")
+            // A little is added because sums of binary fractions lie half-way between decimals, where
+            // the last bit would decide. −0 and 0 are equal.
+            format!("{:.6}", value + 3e-8).replace("-0.000000", "0.000000")
         }
         _ => {
             let options = FormatOptions::default().with_null("NULL");
@@ -279,7 +280,7 @@ pub(super) fn draw(batches: &[ChangeBatch]) -> String {
                 -1 => "-".to_owned(),
                 weight => format!("{weight:+}"),
             };
-            text += &format!("  {sign} {}\n", row_text(&batch.rows, row));
+            text += &format!("{sign} {}\n", row_text(&batch.rows, row));
         }
     }
     text
