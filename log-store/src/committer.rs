@@ -206,7 +206,7 @@ impl Shared {
                 }),
                 Err(error) => {
                     part.partition.roll_back(&mut writer);
-                    if !matches!(error, LogError::DiskFull) {
+                    if !error.is_passing() {
                         part.partition.poison(&error);
                     }
                     let mut failure = roll_back(writing, error);

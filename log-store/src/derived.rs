@@ -97,7 +97,7 @@ impl Shared {
                 let staged = partition.stage(&mut writer, batches, stamp);
                 if let Err(error) = &staged {
                     partition.roll_back(&mut writer);
-                    if !matches!(error, LogError::DiskFull) {
+                    if !error.is_passing() {
                         partition.poison(error);
                     }
                 }

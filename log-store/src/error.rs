@@ -157,6 +157,20 @@ impl LogError {
     }
 }
 
+impl LogError {
+    /// Nothing was written: no room, or no new file could be made (out of descriptors, say). Such a failure passes.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            LogError::DiskFull
+                | LogError::Io {
+                    action: "create",
+                    ..
+                }
+        )
+    }
+}
+
 impl From<Corruption> for LogError {
     fn from(corruption: Corruption) -> Self {
         LogError::Corruption(Arc::new(corruption))
