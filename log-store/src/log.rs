@@ -209,14 +209,17 @@ impl Shared {
     pub fn check_usable(&self) -> Result<(), LogError> {
         match &*self.failed.read() {
             None => Ok(()),
-            Some(LogError::DiskFull) => Err(LogError::DiskFull),
+            Some(error @ (LogError::DiskFull | LogError::Closed)) => Err(error.clone()),
             Some(error) => Err(LogError::Failed(error.to_string())),
         }
     }
 
     /// Makes the log read-only until it is opened anew.
     pub fn fail(&self, error: &LogError) {
-        tracing::error!(%error, "the log is read-only");
+        match error {
+            LogError::Closed => tracing::debug!("the log is closed"),
+            error => tracing::error!(%error, "the log is read-only"),
+        }
         self.failed.write().get_or_insert_with(|| error.clone());
     }
 
