@@ -822,7 +822,8 @@ fn run(mill: &Weak<Mill>) {
                 }
             }
         }
-        if checkpointed.elapsed() >= mill.config.checkpoint_interval && !*mill.checkpointing.lock() {
+        if checkpointed.elapsed() >= mill.config.checkpoint_interval && !*mill.checkpointing.lock()
+        {
             if let Err(error) = mill.checkpoint() {
                 tracing::error!(%error, "checkpoint failed");
             }

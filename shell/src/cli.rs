@@ -179,6 +179,28 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
 
+    /// Longest time a statement may take, for example `30s`; 0 is without limit. A session may change its own with SET
+    /// statement_timeout [default: 0].
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "MILLPOND_STATEMENT_TIMEOUT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement_timeout: Option<String>,
+
+    /// Longest time a session may stand idle; 0 is without limit. A session may change its own with SET
+    /// idle_session_timeout [default: 0].
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "MILLPOND_IDLE_TIMEOUT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<String>,
+
     /// Time between checkpoints of view state: a longer one means less writing, and more replay after a crash
     /// [default: 10s].
     #[arg(

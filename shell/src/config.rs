@@ -52,6 +52,10 @@ pub struct Config {
     pub query_memory_bytes: usize,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Longest time of a statement.
+    pub statement_timeout: Option<Duration>,
+    /// Longest time a session may stand idle.
+    pub idle_timeout: Option<Duration>,
     /// Time between checkpoints.
     pub checkpoint_interval: Duration,
     /// What to log.
@@ -72,6 +76,8 @@ struct Layers {
     workers: Option<usize>,
     query_memory: String,
     max_connections: usize,
+    statement_timeout: String,
+    idle_timeout: String,
     checkpoint_interval: String,
     log_level: String,
     log_format: LogFormat,
@@ -88,6 +94,8 @@ impl Default for Layers {
             workers: None,
             query_memory: "1GiB".to_owned(),
             max_connections: 200,
+            statement_timeout: "0".to_owned(),
+            idle_timeout: "0".to_owned(),
             checkpoint_interval: "10s".to_owned(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Pretty,
@@ -146,6 +154,8 @@ impl Config {
             workers: layers.workers,
             query_memory_bytes: parse_size("query_memory", &layers.query_memory)?,
             max_connections: layers.max_connections,
+            statement_timeout: parse_time("statement_timeout", &layers.statement_timeout)?,
+            idle_timeout: parse_time("idle_timeout", &layers.idle_timeout)?,
             checkpoint_interval: checkpoint_interval.ok_or(ConfigError::Value {
                 key: "checkpoint_interval",
                 value: layers.checkpoint_interval,

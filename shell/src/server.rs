@@ -54,6 +54,7 @@ impl Server {
             workers: config.workers.unwrap_or_default(),
             query_memory_max: config.query_memory_bytes,
             checkpoint_interval: config.checkpoint_interval,
+            session_defaults: session_defaults(config),
             ..EngineConfig::default()
         };
         // Recovery reads files and may take a while; the runtime's threads stay free for others.
@@ -120,6 +121,19 @@ impl Server {
         tracing::info!("shut down");
         Ok(())
     }
+}
+
+/// The settings that every session begins with, in milliseconds as PostgreSQL has them.
+fn session_defaults(config: &Config) -> Vec<(String, String)> {
+    let timeouts = [
+        ("statement_timeout", config.statement_timeout),
+        ("idle_session_timeout", config.idle_timeout),
+    ];
+    let set = timeouts
+        .into_iter()
+        .filter_map(|(name, time)| Some((name, time?)));
+    set.map(|(name, time)| (name.to_owned(), time.as_millis().to_string()))
+        .collect()
 }
 
 async fn bind(config: &Config, port: Port) -> anyhow::Result<TcpListener> {

@@ -38,7 +38,9 @@ impl Mill {
     pub fn checkpoint(&self) -> Result<()> {
         let mut failed = self.checkpointing.lock();
         if *failed {
-            return Err(Error::Store("a checkpoint has failed before; restart to recover".into()));
+            return Err(Error::Store(
+                "a checkpoint has failed before; restart to recover".into(),
+            ));
         }
         *failed = true;
         self.take_checkpoint()?;

@@ -34,6 +34,11 @@ async fn the_first_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_language() {
+    run_all(&["docs/sql.md"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_flights() {
     let server = Server::start().await;
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

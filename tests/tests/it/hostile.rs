@@ -80,6 +80,7 @@ async fn giant_limits_are_just_large() {
         1
     );
     assert_eq!(count("SELECT x FROM s LIMIT 0").await.expect("no rows"), 0);
+    assert!(!db.error_code("SELECT x FROM s LIMIT -1").await.is_empty());
     assert_alive(&server).await;
 }
 
@@ -269,4 +270,24 @@ async fn a_query_that_never_ends_can_be_stopped() {
     );
     // The session lives on.
     assert_eq!(watcher.value("SELECT COUNT(*) FROM s").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timeouts_end_what_takes_too_long() {
+    let arguments = ["--statement-timeout", "300ms", "--idle-timeout", "300ms"];
+    let server = Server::start_with(&arguments).await;
+    let db = server.connect().await;
+    db.run("CREATE STREAM s (x INT)").await;
+    // Nothing comes, so only the timeout ends it.
+    assert_eq!(db.error_code("SELECT x FROM s EMIT CHANGES").await, "57014");
+    db.run("SET statement_timeout = 0").await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !db.client.is_closed() {
+        assert!(
+            std::time::Instant::now() < until,
+            "an idle session is not ended"
+        );
+        tokio::task::yield_now().await;
+    }
+    assert_alive(&server).await;
 }

@@ -36,6 +36,49 @@ async fn a_first_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backslash_commands_answer() {
+    let server = Server::start().await;
+    let Some(output) = server.psql(&[], SETUP).await else {
+        return;
+    };
+    text(&output);
+    for (command, expected) in [
+        ("\\d", &["readings", "rooms", "warmth"][..]),
+        ("\\dt", &["rooms"]),
+        ("\\d readings", &["room", "celsius", "double precision"]),
+        ("\\d rooms", &["floor", "integer"]),
+        ("\\l", &["millpond"]),
+        ("\\df", &["upper"]),
+        ("\\dn", &["public"]),
+    ] {
+        let output = server.psql(&[], command).await.expect("psql is there");
+        let shown = text(&output);
+        for word in expected {
+            assert!(
+                shown.contains(word),
+                "{command} does not show {word}:\n{shown}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_in_and_out() {
+    let server = Server::start().await;
+    let script = "CREATE TABLE t (id INT PRIMARY KEY, body TEXT);\n\
+        COPY t FROM STDIN;\n1\tone\n2\t\\N\n3\ttab\\there\n\\.\n\
+        COPY t FROM STDIN WITH (FORMAT csv, HEADER);\nid,body\n4,\"a,\"\"b\"\"\"\n5,\n\\.\n\
+        COPY t FROM STDIN WITH (FORMAT json);\n{\"id\": 6, \"body\": \"six\"}\n\\.\n\
+        COPY (SELECT * FROM t ORDER BY id) TO STDOUT;\n\
+        COPY (SELECT * FROM t WHERE id > 3 ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER);\n";
+    let Some(output) = server.psql(&["-q"], script).await else {
+        return;
+    };
+    let expected = "1\tone\n2\t\\N\n3\ttab\\there\n4\ta,\"b\"\n5\t\\N\n6\tsix\nid,body\n4,\"a,\"\"b\"\"\"\n5,\n6,six\n";
+    assert_eq!(text(&output), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_point_at_their_place() {
     let server = Server::start().await;
     let Some(output) = server

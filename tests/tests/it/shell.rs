@@ -86,13 +86,14 @@ async fn backslash_commands() {
     let file = server.scratch().join("t.csv");
     let script = format!(
         "\\copy (SELECT * FROM t ORDER BY id) to '{0}'\nDELETE FROM t;\n\\copy t from '{0}'\n\
-         \\x\nSELECT * FROM t WHERE id = 1;\n\\d t\n\\d\n",
+         \\x\nSELECT * FROM t WHERE id = 1;\n\\d t\n\\d\n\\l\n",
         file.display()
     );
     let (code, out, error) = parts(&server.shell(&[], &script).await);
     assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
     let expected = "4 lines written\nDELETE 3\nCOPY 3\n-[ row 1 ]-\nid   | 1\nbody | one; two\nx    | 1.5\n(1 row)\n";
     assert!(out.starts_with(expected), "{out}");
+    assert!(out.contains("millpond"), "{out}");
 }
 
 /// Without --connect the shell brings its own server; what one run writes the next one reads.

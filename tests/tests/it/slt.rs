@@ -22,5 +22,6 @@ macro_rules! files {
 }
 
 files! {
-    aggregates, joins, queries, queries_running, streams, tables, transactions,
+    aggregates, catalog, cursors, errors, joins, operators, queries, queries_running, streams, tables, transactions,
+    types,
 }
