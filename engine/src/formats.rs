@@ -30,7 +30,7 @@ pub use build::{build_texts, parse_value};
 pub use column::{Blobs, Column, Texts, Values, write_json_string};
 pub use decode::{RowDecoder, project};
 pub use encode::RowEncoder;
-pub use types::{EXTENSION_NAME, JSON_EXTENSION, is_json, type_name};
+pub use types::{LOGICAL_TYPE, is_json, logical_type, text_length, type_name};
 pub use zone::Zone;
 
 pub use datafusion::scalar::ScalarValue;

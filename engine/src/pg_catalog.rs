@@ -22,7 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
@@ -153,7 +153,7 @@ impl SystemQuery {
     ///
     /// # Errors
     /// When one has no type.
-    pub fn parameters(&self) -> Result<Vec<DataType>> {
+    pub fn parameters(&self) -> Result<Vec<FieldRef>> {
         let types = self.plan.get_parameter_types().map_err(plan_error)?;
         let mut types: Vec<(usize, DataType)> = types
             .into_iter()
@@ -163,7 +163,10 @@ impl SystemQuery {
             })
             .collect();
         types.sort_by_key(|(number, _)| *number);
-        Ok(types.into_iter().map(|(_, data_type)| data_type).collect())
+        let fields = types.into_iter();
+        Ok(fields
+            .map(|(_, data_type)| Arc::new(Field::new("", data_type, true)))
+            .collect())
     }
 
     /// The columns of the result.

@@ -1,7 +1,7 @@
 //! What a session answers, independent of any wire protocol.
 
 use arrow::array::RecordBatch;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{FieldRef, SchemaRef};
 use futures::stream::BoxStream;
 
 use crate::error::Result;
@@ -62,7 +62,7 @@ pub trait CopyIn: Send {
 #[derive(Debug, Clone)]
 pub struct Description {
     /// Type of each parameter `$1`, `$2`, …
-    pub parameters: Vec<DataType>,
+    pub parameters: Vec<FieldRef>,
     /// Columns of the result; `None` when there are no rows.
     pub columns: Option<SchemaRef>,
 }

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_schema::{Field, FieldRef};
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use sql::Spanned;
@@ -56,6 +57,8 @@ pub struct Session {
     cursors: HashMap<String, Cursor>,
     prepared: HashMap<String, Arc<sql::ast::Prepare>>,
     cancel: Arc<Mutex<CancellationToken>>,
+    /// Types of the parameters of the statement at hand, where the client has given them.
+    parameter_types: Vec<Option<FieldRef>>,
     /// The newest epoch that the session wrote; its reads see at least that.
     written: u64,
 }
@@ -84,6 +87,7 @@ impl Session {
             cursors: HashMap::new(),
             prepared: HashMap::new(),
             cancel: Arc::default(),
+            parameter_types: Vec::new(),
             written: 0,
         }
     }
@@ -102,8 +106,9 @@ impl Session {
     pub async fn describe(
         &mut self,
         statement: &Statement,
-        declared: &[Option<arrow_schema::DataType>],
+        declared: &[Option<FieldRef>],
     ) -> Result<Description> {
+        self.parameter_types = declared.to_vec();
         self.describe_statement(statement, declared).await
     }
 
@@ -125,6 +130,10 @@ impl Session {
             )
             .into());
         }
+        self.parameter_types = parameters
+            .iter()
+            .map(|value| Some(Arc::new(Field::new("", value.data_type(), true))))
+            .collect();
         let token = self.begin_statement();
         let result = tokio::select! {
             biased;

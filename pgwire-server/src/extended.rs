@@ -8,7 +8,7 @@ use std::sync::Arc;
 use engine::formats::ScalarValue;
 use engine::response::{Description, Response};
 use sql::Spanned;
-use sql::ast::Statement;
+use sql::ast::{Fetch, FetchCount, Ident, Statement};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, Report};
@@ -58,7 +58,7 @@ impl Connection {
             } => self.parse(name, &text, parameter_types).await,
             Message::Bind(bind) => self.bind(bind),
             Message::Describe(Target::Statement, name) => self.describe_statement(&name),
-            Message::Describe(Target::Portal, name) => self.describe_portal(&name),
+            Message::Describe(Target::Portal, name) => self.describe_portal(&name).await,
             Message::Execute { portal, rows_max } => self.execute(portal, rows_max).await,
             Message::Close(target, name) => {
                 // Closing what does not exist is no error.
@@ -102,7 +102,7 @@ impl Connection {
                 columns: None,
             },
             Some(statement) => {
-                let declared: Vec<_> = oids.iter().map(|oid| types::arrow_type(*oid)).collect();
+                let declared: Vec<_> = oids.iter().map(|oid| types::declared_type(*oid)).collect();
                 let guard = self.guard();
                 guard
                     .run(&mut self.input, self.session.describe(statement, &declared))
@@ -113,9 +113,9 @@ impl Connection {
         self.send_notices();
         // What the client left open is ours to say.
         oids.resize(description.parameters.len(), 0);
-        for (oid, data_type) in oids.iter_mut().zip(&description.parameters) {
+        for (oid, field) in oids.iter_mut().zip(&description.parameters) {
             if matches!(*oid, 0 | types::UNKNOWN) {
-                *oid = types::oid(&arrow::datatypes::Field::new("", data_type.clone(), true));
+                *oid = types::oid(field);
             }
         }
         let prepared = Prepared {
@@ -221,11 +221,26 @@ impl Connection {
         Ok(())
     }
 
-    fn describe_portal(&mut self, name: &str) -> Result<(), Failure> {
-        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+    /// A cursor that SQL declared is a portal too.
+    async fn describe_portal(&mut self, name: &str) -> Result<(), Failure> {
+        let (columns, formats) = match self.portals.get(name) {
+            Some(portal) => {
+                let columns = portal.prepared.description.columns.clone();
+                (columns, portal.formats.clone())
+            }
+            None => {
+                let fetch = Statement::Fetch(Fetch {
+                    count: FetchCount::All,
+                    cursor: Ident::with_quote('"', name),
+                });
+                let described = self.session.describe(&fetch, &[]).await;
+                let columns = described.map_err(|_| no_portal(name))?.columns;
+                (columns, ResultFormats::default())
+            }
+        };
         let out = &mut self.output.buffer;
-        match &portal.prepared.description.columns {
-            Some(columns) => describe(out, columns, &portal.formats),
+        match &columns {
+            Some(columns) => describe(out, columns, &formats),
             None => backend::bare(out, Bare::NoData),
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! Arrow's types and Postgres' object identifiers for them.
 
-use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-use engine::formats::{EXTENSION_NAME, is_json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
+use engine::formats::{LOGICAL_TYPE, logical_type, text_length};
 
 pub const BOOL: u32 = 16;
 pub const BYTEA: u32 = 17;
@@ -72,7 +75,7 @@ pub fn wire_type(field: &Field) -> WireType {
         | DataType::Decimal256(precision, scale) => {
             ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
         }
-        _ => -1,
+        _ => text_length(field).map_or(-1, |(_, length)| length as i32 + 4),
     };
     let oid = oid(field);
     let size = match oid {
@@ -93,15 +96,18 @@ pub fn wire_type(field: &Field) -> WireType {
 
 /// The identifier of a column's type.
 pub fn oid(field: &Field) -> u32 {
-    if is_json(field) {
-        return JSON;
-    }
-    // Columns of the system catalog say what they are beyond their Arrow type.
-    match field.metadata().get(EXTENSION_NAME).map(String::as_str) {
+    match logical_type(field) {
+        Some("uuid") => return UUID,
+        Some("json") => return JSON,
+        Some("jsonb") => return JSONB,
+        // Columns of the system catalog say what they are beyond their Arrow type.
         Some("pg.oid") => return OID,
         Some("pg.name") => return NAME,
         Some("pg.char") => return CHAR,
         _ => {}
+    }
+    if let Some((name, _)) = text_length(field) {
+        return if name == "character" { BPCHAR } else { VARCHAR };
     }
     match field.data_type() {
         DataType::Boolean => BOOL,
@@ -159,9 +165,16 @@ pub fn element_of(array: u32) -> Option<u32> {
         .map(|(element, _)| *element)
 }
 
-/// The Arrow type of a parameter that the client declared; `None` where it leaves the choice to us.
-pub fn arrow_type(oid: u32) -> Option<DataType> {
-    Some(match oid {
+/// The type of a parameter that the client declared; `None` where it leaves the choice to us. A text may stand for
+/// anything.
+pub fn declared_type(oid: u32) -> Option<FieldRef> {
+    let logical = |name: &str| {
+        let metadata = HashMap::from([(LOGICAL_TYPE.to_owned(), name.to_owned())]);
+        Some(Arc::new(
+            Field::new("", DataType::Utf8, true).with_metadata(metadata),
+        ))
+    };
+    let data_type = match oid {
         BOOL => DataType::Boolean,
         INT2 => DataType::Int16,
         INT4 => DataType::Int32,
@@ -169,17 +182,24 @@ pub fn arrow_type(oid: u32) -> Option<DataType> {
         FLOAT4 => DataType::Float32,
         FLOAT8 => DataType::Float64,
         NUMERIC => DataType::Decimal128(38, 10),
-        TEXT | VARCHAR | BPCHAR | NAME | CHAR | JSON | JSONB => DataType::Utf8,
         BYTEA => DataType::Binary,
-        UUID => DataType::FixedSizeBinary(16),
+        UUID => return logical("uuid"),
+        JSON => return logical("json"),
+        JSONB => return logical("jsonb"),
         DATE => DataType::Date32,
         TIME => DataType::Time64(TimeUnit::Microsecond),
         TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
-        TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
         INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
+        TEXT | VARCHAR | BPCHAR | NAME | CHAR => return None,
         array => {
-            let element = arrow_type(element_of(array)?)?;
-            DataType::List(Field::new_list_field(element, true).into())
+            let element = element_of(array)?;
+            let item = match declared_type(element) {
+                Some(field) => field.as_ref().clone().with_name("item"),
+                None => Field::new_list_field(DataType::Utf8, true),
+            };
+            DataType::List(Arc::new(item))
         }
-    })
+    };
+    Some(Arc::new(Field::new("", data_type, true)))
 }

@@ -19,7 +19,9 @@ use arrow::datatypes::{
     Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, i256,
 };
 use arrow::error::ArrowError;
-use arrow_schema::{DataType, Field, IntervalUnit, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, IntervalUnit, Schema, TimeUnit};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 use super::datetime::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use super::interval::parse_interval;
@@ -28,7 +30,7 @@ use super::parse::{
     Misfit, check_json, parse_bool, parse_bytea, parse_decimal, parse_float, parse_int,
     parse_small_int, parse_uuid,
 };
-use super::types::{is_json, type_name};
+use super::types::{is_json, logical_type, text_length, type_name};
 use super::zone::Zone;
 use crate::error::{DataError, DataErrorKind};
 
@@ -133,12 +135,8 @@ pub fn build_column<C: Cells + ?Sized>(
         DataType::LargeUtf8 => reader.string::<i64>(),
         DataType::Utf8View => {
             let mut builder = StringViewBuilder::with_capacity(cells.len());
-            if is_json(field) {
-                reader.each(json, |value| builder.append_option(value))?;
-            } else {
-                reader.each(Ok, |value| builder.append_option(value))?;
-            }
-            Ok(Arc::new(builder.finish()))
+            reader.texts(|value| builder.append_option(value))?;
+            reader.canonical(Arc::new(builder.finish()))
         }
         DataType::Binary => {
             let mut builder = BinaryBuilder::with_capacity(cells.len(), 0);
@@ -197,6 +195,15 @@ fn plain_type(data_type: &DataType) -> Option<DataType> {
     })
 }
 
+/// A text no longer than allowed; spaces beyond that fall away.
+fn limited(text: &str, length_max: usize) -> Result<&str, Misfit> {
+    match text.char_indices().nth(length_max) {
+        None => Ok(text),
+        Some((end, _)) if text[end..].bytes().all(|byte| byte == b' ') => Ok(&text[..end]),
+        Some(_) => Err(Misfit::TooLong),
+    }
+}
+
 fn json(text: &str) -> Result<&str, Misfit> {
     check_json(text).map(|()| text)
 }
@@ -240,12 +247,54 @@ impl<'a, C: Cells + ?Sized> Reader<'a, C> {
     fn string<O: OffsetSizeTrait>(&self) -> Result<ArrayRef, CellError> {
         let mut builder =
             GenericStringBuilder::<O>::with_capacity(self.cells.len(), self.cells.len() * 8);
+        self.texts(|value| builder.append_option(value))?;
+        self.canonical(Arc::new(builder.finish()))
+    }
+
+    /// Texts, checked for what the SQL type makes of them.
+    fn texts(&self, mut append: impl FnMut(Option<&str>)) -> Result<(), CellError> {
         if is_json(self.field) {
-            self.each(json, |value| builder.append_option(value))?;
-        } else {
-            self.each(Ok, |value| builder.append_option(value))?;
+            return self.each(json, append);
         }
-        Ok(Arc::new(builder.finish()))
+        if logical_type(self.field) == Some("uuid") {
+            let canonical = |text| {
+                let bytes = parse_uuid(text)?;
+                Ok(uuid::Uuid::from_bytes(bytes).hyphenated().to_string())
+            };
+            return self.each(canonical, |value| append(value.as_deref()));
+        }
+        match text_length(self.field) {
+            Some((_, length_max)) => self.each(|text| limited(text, length_max), append),
+            None => self.each(Ok, append),
+        }
+    }
+
+    /// `JSONB` is kept in one form, which the planner's conversion knows.
+    fn canonical(&self, texts: ArrayRef) -> Result<ArrayRef, CellError> {
+        if logical_type(self.field) != Some("jsonb") {
+            return Ok(texts);
+        }
+        let failed = |error: DataFusionError| {
+            CellError::new(0, DataErrorKind::InvalidJson, error.strip_backtrace())
+        };
+        let convert = planner::functions::functions()
+            .scalar(planner::functions::TO_JSONB)
+            .expect("the planner's own functions are registered");
+        let plain: FieldRef = Arc::new(Field::new("text", DataType::Utf8, true));
+        let texts = cast_with_options(&texts, &DataType::Utf8, &CastOptions::default())
+            .map_err(|error| arrow_error(0, &error))?;
+        let converted = convert
+            .invoke_with_args(ScalarFunctionArgs {
+                number_rows: texts.len(),
+                args: vec![ColumnarValue::Array(texts)],
+                arg_fields: vec![plain.clone()],
+                return_field: plain,
+                config_options: Arc::default(),
+            })
+            .and_then(|value| value.into_array(self.cells.len()))
+            .map_err(failed)?;
+        cast_with_options(&converted, self.field.data_type(), &CastOptions::default())
+            .map_err(|error| arrow_error(0, &error))
     }
 
     #[cold]
@@ -283,6 +332,10 @@ impl<'a, C: Cells + ?Sized> Reader<'a, C> {
             Misfit::Precision => (
                 DataErrorKind::NumericOutOfRange,
                 "numeric field overflow".to_owned(),
+            ),
+            Misfit::TooLong => (
+                DataErrorKind::StringTooLong,
+                format!("value too long for type {name}"),
             ),
             Misfit::Json => (
                 DataErrorKind::InvalidJson,

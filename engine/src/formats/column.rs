@@ -563,7 +563,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::build::parse_value;
-    use super::super::types::{EXTENSION_NAME, JSON_EXTENSION};
+    use super::super::types::LOGICAL_TYPE;
     use super::*;
 
     /// Reads each text as a value of the type and writes it back, as text and as JSON.
@@ -928,8 +928,37 @@ mod tests {
                 {} => {} | {}
             "#]],
         );
-        let json = Field::new("c", DataType::Utf8, true)
-            .with_metadata([(EXTENSION_NAME.to_owned(), JSON_EXTENSION.to_owned())].into());
+        let logical = |name: &str| {
+            Field::new("c", DataType::Utf8, true)
+                .with_metadata([(LOGICAL_TYPE.to_owned(), name.to_owned())].into())
+        };
+        check_field(
+            &logical("uuid"),
+            &["{A0EEBC999C0B4EF8BB6D6BB9BD380A11}", "x"],
+            expect![[r#"
+                {A0EEBC999C0B4EF8BB6D6BB9BD380A11} => a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11 | "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+                x => InvalidText: invalid input syntax for type uuid: "x"
+            "#]],
+        );
+        check_field(
+            &logical("varchar(3)"),
+            &["abc", "abc  ", "abcd", "äöü"],
+            expect![[r#"
+                abc => abc | "abc"
+                abc   => abc | "abc"
+                abcd => StringTooLong: value too long for type character varying(3)
+                äöü => äöü | "äöü"
+            "#]],
+        );
+        check_field(
+            &logical("jsonb"),
+            &["{\"b\":1,  \"a\":[1, 2.50]}", "nope"],
+            expect![[r#"
+                {"b":1,  "a":[1, 2.50]} => {"a": [1, 2.5], "b": 1} | {"a": [1, 2.5], "b": 1}
+                nope => InvalidJson: invalid input syntax for type jsonb
+            "#]],
+        );
+        let json = logical("json");
         check_field(
             &json,
             &["{\"a\": [1, 2.50]}", "1", "nope"],

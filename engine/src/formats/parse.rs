@@ -15,6 +15,8 @@ pub enum Misfit {
     Field,
     /// More digits before the point than the type has.
     Precision,
+    /// More characters than the type has.
+    TooLong,
     /// It is not JSON, or not JSON of that shape.
     Json,
 }

@@ -2,23 +2,37 @@
 
 use arrow_schema::{DataType, Field, IntervalUnit};
 
-/// Key of a field's metadata that names its logical type.
-pub const EXTENSION_NAME: &str = "ARROW:extension:name";
-/// The logical type of JSON texts.
-pub const JSON_EXTENSION: &str = "arrow.json";
+/// Key of a field's metadata that names its SQL type, where Arrow's does not tell.
+pub use planner::types::LOGICAL_TYPE;
+
+/// The SQL type that a field's metadata names, such as `uuid`, `jsonb` or `varchar(10)`.
+pub fn logical_type(field: &Field) -> Option<&str> {
+    field.metadata().get(LOGICAL_TYPE).map(String::as_str)
+}
 
 /// Whether the field's texts are JSON.
 pub fn is_json(field: &Field) -> bool {
-    field
-        .metadata()
-        .get(EXTENSION_NAME)
-        .is_some_and(|name| name == JSON_EXTENSION)
+    matches!(logical_type(field), Some("json" | "jsonb"))
+}
+
+/// Of `varchar(10)` and `char(10)` the name in SQL and the length.
+pub fn text_length(field: &Field) -> Option<(&'static str, usize)> {
+    let (name, rest) = logical_type(field)?.split_once('(')?;
+    let length = rest.strip_suffix(')')?.parse().ok()?;
+    match name {
+        "varchar" => Some(("character varying", length)),
+        "char" => Some(("character", length)),
+        _ => None,
+    }
 }
 
 /// The type's name in messages.
 pub fn type_name(field: &Field) -> String {
-    if is_json(field) {
-        return "json".to_owned();
+    if let Some(name @ ("uuid" | "json" | "jsonb")) = logical_type(field) {
+        return name.to_owned();
+    }
+    if let Some((name, length)) = text_length(field) {
+        return format!("{name}({length})");
     }
     let name = match field.data_type() {
         DataType::Boolean => "boolean",

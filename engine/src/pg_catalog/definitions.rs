@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema};
 
 use super::types::{TYPES, column_type, format_type};
 use super::{INDEX_OID, RelationInfo, RelationKind, SystemTables};
-use crate::formats::{EXTENSION_NAME, Zone, build_texts};
+use crate::formats::{LOGICAL_TYPE, Zone, build_texts};
 
 /// A table that is being filled.
 pub struct Table {
@@ -47,7 +47,7 @@ impl Table {
             let mut field = Field::new(name, data_type, true);
             if matches!(type_name, "oid" | "name" | "char") {
                 field.set_metadata(HashMap::from([(
-                    EXTENSION_NAME.to_owned(),
+                    LOGICAL_TYPE.to_owned(),
                     format!("pg.{type_name}"),
                 )]));
             }

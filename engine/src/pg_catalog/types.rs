@@ -2,7 +2,7 @@
 
 use arrow_schema::{DataType, Field};
 
-use crate::formats::is_json;
+use crate::formats::{logical_type, text_length};
 
 /// A type: identifier, name, size, identifier of its array, category, name in SQL.
 pub struct PgType {
@@ -80,8 +80,15 @@ pub const TYPES: [PgType; 28] = [
 
 /// The identifier and modifier of a column's type.
 pub fn column_type(field: &Field) -> (u32, i32) {
-    if is_json(field) {
-        return (114, -1);
+    match logical_type(field) {
+        Some("uuid") => return (2950, -1),
+        Some("json") => return (114, -1),
+        Some("jsonb") => return (3802, -1),
+        _ => {}
+    }
+    if let Some((name, length)) = text_length(field) {
+        let oid = if name == "character" { 1042 } else { 1043 };
+        return (oid, length as i32 + 4);
     }
     let oid = match field.data_type() {
         DataType::Boolean => 16,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use planner::bind::BindOptions;
@@ -42,7 +42,7 @@ impl Session {
         BindOptions {
             dialect: self.settings.dialect(),
             time_zone: self.settings.time_zone().to_owned(),
-            ..Default::default()
+            parameter_types: self.parameter_types.clone(),
         }
     }
 
@@ -199,7 +199,7 @@ impl Session {
     pub(super) async fn describe_statement(
         &mut self,
         statement: &Statement,
-        declared: &[Option<DataType>],
+        declared: &[Option<FieldRef>],
     ) -> Result<Description> {
         if let Statement::Query(query) = statement
             && let Some(planned) = self.plan_system(query).await?
@@ -237,13 +237,11 @@ impl Session {
             _ => (None, None),
         };
         let mut parameters = match &plan {
-            Some(plan) => planner::bind::parameter_types(plan)?
-                .iter()
-                .map(|field| field.data_type().clone())
-                .collect(),
+            Some(plan) => planner::bind::parameter_types(plan)?,
             None => Vec::new(),
         };
-        parameters.resize(parameters.len().max(declared.len()), DataType::Utf8);
+        let text = Arc::new(Field::new("", DataType::Utf8, true));
+        parameters.resize(parameters.len().max(declared.len()), text);
         for (parameter, declared) in parameters.iter_mut().zip(declared) {
             if let Some(declared) = declared {
                 parameter.clone_from(declared);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::Field;
 use datafusion::scalar::ScalarValue;
 use sql::ast::{Discard, Execute, Expr, Ident, Prepare};
 
@@ -39,6 +40,10 @@ impl Session {
         for expr in &execute.parameters {
             parameters.push(self.constant(expr).await?);
         }
+        self.parameter_types = parameters
+            .iter()
+            .map(|value| Some(Arc::new(Field::new("", value.data_type(), true))))
+            .collect();
         self.run(&prepared.statement, &parameters).await
     }
 

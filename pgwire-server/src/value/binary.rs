@@ -53,6 +53,15 @@ pub fn write_binary(
             out.extend_from_slice(&value.months.to_be_bytes());
         }
         Values::List(..) => write_array(column, row, oid, out)?,
+        Values::Text(texts) if oid == types::UUID => {
+            let uuid = uuid::Uuid::try_parse(texts.value(row)).unwrap_or_default();
+            out.extend_from_slice(uuid.as_bytes());
+        }
+        Values::Json(texts) if oid == types::JSONB => {
+            // A version number stands before the text.
+            out.push(1);
+            out.extend_from_slice(texts.value(row).as_bytes());
+        }
         // The binary form of texts is the text.
         Values::Text(_) | Values::Json(_) | Values::Struct(_) | Values::Map(..) => {
             column.write_text(row, out)

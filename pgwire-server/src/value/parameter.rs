@@ -16,16 +16,16 @@ pub fn decode_parameter(
     bytes: Option<&Bytes>,
     binary: bool,
     oid: u32,
-    wanted: &DataType,
+    wanted: &Field,
     zone: &Zone,
     number: usize,
 ) -> Result<ScalarValue, Failure> {
     let array = match bytes {
-        None => new_null_array(wanted, 1),
+        None => new_null_array(wanted.data_type(), 1),
         Some(bytes) if binary => {
             let value =
                 decode_binary(bytes, oid, wanted, zone).ok_or_else(|| wrong_binary(number))??;
-            convert(value, wanted)?
+            convert(value, wanted.data_type())?
         }
         Some(bytes) => {
             let text = std::str::from_utf8(bytes).map_err(|_| {
@@ -48,9 +48,8 @@ fn wrong_binary(number: usize) -> Failure {
     )
 }
 
-fn parse(text: &str, wanted: &DataType, zone: &Zone) -> Result<ArrayRef, Failure> {
-    parse_value(Some(text), &Field::new("", wanted.clone(), true), zone)
-        .map_err(|error| engine::Error::from(error).into())
+fn parse(text: &str, wanted: &Field, zone: &Zone) -> Result<ArrayRef, Failure> {
+    parse_value(Some(text), wanted, zone).map_err(|error| engine::Error::from(error).into())
 }
 
 /// The client's type may be another one than the statement needs.
@@ -70,7 +69,7 @@ fn convert(value: ArrayRef, wanted: &DataType) -> Result<ArrayRef, Failure> {
 fn decode_binary(
     bytes: &[u8],
     oid: u32,
-    wanted: &DataType,
+    wanted: &Field,
     zone: &Zone,
 ) -> Option<Result<ArrayRef, Failure>> {
     let scalar = match oid {
@@ -87,6 +86,10 @@ fn decode_binary(
         types::FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(bytes.try_into().ok()?))),
         types::NUMERIC => return Some(parse(&numeric_text(bytes)?, wanted, zone)),
         types::BYTEA => ScalarValue::Binary(Some(bytes.to_vec())),
+        types::UUID if bytes.len() == 16 && *wanted.data_type() == DataType::Utf8 => {
+            let uuid = uuid::Uuid::from_slice(bytes).ok()?;
+            ScalarValue::Utf8(Some(uuid.hyphenated().to_string()))
+        }
         types::UUID if bytes.len() == 16 => ScalarValue::FixedSizeBinary(16, Some(bytes.to_vec())),
         types::DATE => {
             let days = i32::from_be_bytes(bytes.try_into().ok()?);
@@ -143,7 +146,7 @@ fn decode_binary(
 fn decode_array(
     mut bytes: &[u8],
     element: u32,
-    wanted: &DataType,
+    wanted: &Field,
     zone: &Zone,
 ) -> Option<Result<ArrayRef, Failure>> {
     let next = |bytes: &mut &[u8]| -> Option<i32> {
@@ -154,7 +157,7 @@ fn decode_array(
     let dimensions = next(&mut bytes)?;
     let _has_nulls = next(&mut bytes)?;
     let sent_element = next(&mut bytes)? as u32;
-    let (DataType::List(item) | DataType::LargeList(item)) = wanted else {
+    let (DataType::List(item) | DataType::LargeList(item)) = wanted.data_type() else {
         return None;
     };
     let item_type = item.data_type();
@@ -184,7 +187,7 @@ fn decode_array(
         } else {
             let (value, rest) = bytes.split_at_checked(length as usize)?;
             bytes = rest;
-            match decode_binary(value, element, item_type, zone)?
+            match decode_binary(value, element, item, zone)?
                 .and_then(|array| convert(array, item_type))
             {
                 Ok(array) => array,
@@ -195,7 +198,7 @@ fn decode_array(
     }
     let list = ScalarValue::new_list(&values, item_type, true);
     let list: ArrayRef = list;
-    Some(convert(list, wanted))
+    Some(convert(list, wanted.data_type()))
 }
 
 #[cfg(test)]
@@ -219,7 +222,7 @@ mod tests {
             Some(&bytes),
             false,
             0,
-            &wanted,
+            &Field::new("", wanted, true),
             &Zone::UTC,
             1,
         ))
@@ -231,7 +234,7 @@ mod tests {
             Some(&bytes),
             true,
             oid,
-            &wanted,
+            &Field::new("", wanted, true),
             &Zone::UTC,
             1,
         ))
@@ -256,7 +259,7 @@ mod tests {
                 None,
                 false,
                 0,
-                &DataType::Int64,
+                &Field::new("", DataType::Int64, true),
                 &Zone::UTC,
                 1,
             )),
