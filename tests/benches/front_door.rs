@@ -49,15 +49,30 @@ async fn insert_to_visible() {
     let db = server.connect().await;
     db.run("CREATE STREAM events (k BIGINT, v BIGINT)").await;
     db.run("CREATE MATERIALIZED VIEW totals AS SELECT k, count(*) AS n, sum(v) AS s FROM events GROUP BY k").await;
-    let insert = db.client.prepare("INSERT INTO events VALUES ($1, $2)").await.expect("it can be prepared");
-    let select = db.client.prepare("SELECT n FROM totals WHERE k = $1").await.expect("it can be prepared");
+    let insert = db
+        .client
+        .prepare("INSERT INTO events VALUES ($1, $2)")
+        .await
+        .expect("it can be prepared");
+    let select = db
+        .client
+        .prepare("SELECT n FROM totals WHERE k = $1")
+        .await
+        .expect("it can be prepared");
     let mut acknowledged = Vec::new();
     let mut visible = Vec::new();
     for i in 0..500_i64 {
         let begun = Instant::now();
-        db.client.execute(&insert, &[&i, &1_i64]).await.expect("it is inserted");
+        db.client
+            .execute(&insert, &[&i, &1_i64])
+            .await
+            .expect("it is inserted");
         acknowledged.push(begun.elapsed());
-        let row = db.client.query_one(&select, &[&i]).await.expect("it is visible");
+        let row = db
+            .client
+            .query_one(&select, &[&i])
+            .await
+            .expect("it is visible");
         visible.push(begun.elapsed());
         assert_eq!(row.get::<_, i64>(0), 1);
     }
@@ -76,7 +91,9 @@ fn fdatasync_median() -> Duration {
     let times = (0..200)
         .map(|_| {
             let begun = Instant::now();
-            file.write_all(&[7; 512]).and_then(|()| file.sync_data()).expect("it is written");
+            file.write_all(&[7; 512])
+                .and_then(|()| file.sync_data())
+                .expect("it is written");
             begun.elapsed()
         })
         .collect();
@@ -87,15 +104,21 @@ async fn copy_csv() {
     let csv = flights();
     let parsed = {
         // Arrow takes empty for NULL, so that numbers are numbers to it too.
-        let csv = String::from_utf8_lossy(&csv).replace(",NA", ",").into_bytes();
+        let csv = String::from_utf8_lossy(&csv)
+            .replace(",NA", ",")
+            .into_bytes();
         let format = Format::default().with_header(true);
-        let (schema, _) = format.infer_schema(csv.as_slice(), Some(10_000)).expect("a schema");
+        let (schema, _) = format
+            .infer_schema(csv.as_slice(), Some(10_000))
+            .expect("a schema");
         let begun = Instant::now();
         let reader = ReaderBuilder::new(Arc::new(schema))
             .with_header(true)
             .build(csv.as_slice())
             .expect("a reader");
-        let rows: usize = reader.map(|batch| batch.map_or(0, |batch| batch.num_rows())).sum();
+        let rows: usize = reader
+            .map(|batch| batch.map_or(0, |batch| batch.num_rows()))
+            .sum();
         assert!(rows >= FLIGHTS);
         begun.elapsed()
     };
@@ -110,7 +133,10 @@ async fn copy_csv() {
     let bytes = csv.len();
     let begun = Instant::now();
     let rows = db
-        .copy_in("COPY flights FROM STDIN WITH (FORMAT csv, HEADER, NULL 'NA')", csv)
+        .copy_in(
+            "COPY flights FROM STDIN WITH (FORMAT csv, HEADER, NULL 'NA')",
+            csv,
+        )
         .await
         .expect("flights are loaded");
     let loaded = begun.elapsed();
@@ -125,7 +151,8 @@ fn flights() -> Vec<u8> {
     if let Some(path) = std::env::var_os("MILLPOND_FLIGHTS") {
         return fs::read(path).expect("MILLPOND_FLIGHTS can be read");
     }
-    let slice = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/data/flights.csv");
+    let slice =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/flights/data/flights.csv");
     let slice = fs::read_to_string(slice).expect("the slice can be read");
     let (header, rows) = slice.split_once('\n').expect("a header");
     let mut csv = format!("{header}\n");
@@ -152,8 +179,13 @@ async fn million_groups() {
         let key = (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         writeln!(csv, "{key},{i}").expect("a string takes all");
     }
-    db.copy_in("COPY events FROM STDIN WITH (FORMAT csv)", csv).await.expect("events are loaded");
-    assert_eq!(db.number("SELECT count(*) FROM groups").await, GROUPS as i64);
+    db.copy_in("COPY events FROM STDIN WITH (FORMAT csv)", csv)
+        .await
+        .expect("events are loaded");
+    assert_eq!(
+        db.number("SELECT count(*) FROM groups").await,
+        GROUPS as i64
+    );
     let after = settled(server.id()).await;
     println!(
         "1 M groups of COUNT, SUM, MIN, MAX: {} bytes a group above the empty server, the log's tail in memory included (to reach: 150)",
@@ -164,9 +196,18 @@ async fn million_groups() {
     let begun = Instant::now();
     server.start_again().await;
     let db = server.connect().await;
-    assert_eq!(db.number("SELECT count(*) FROM groups").await, GROUPS as i64);
-    println!("start with 1 M groups to first answer: {:.0?} (to reach: 2 s)", begun.elapsed());
-    println!("memory after the restart: {} bytes a group", settled(server.id()).await.saturating_sub(before) / GROUPS as u64);
+    assert_eq!(
+        db.number("SELECT count(*) FROM groups").await,
+        GROUPS as i64
+    );
+    println!(
+        "start with 1 M groups to first answer: {:.0?} (to reach: 2 s)",
+        begun.elapsed()
+    );
+    println!(
+        "memory after the restart: {} bytes a group",
+        settled(server.id()).await.saturating_sub(before) / GROUPS as u64
+    );
 }
 
 /// Resident memory of a process, once it has stopped changing.
