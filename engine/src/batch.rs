@@ -13,13 +13,16 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StatementError, StatementErrorKind};
 
 /// Rows of a batch query as they come.
 pub type Batches = BoxStream<'static, Result<RecordBatch>>;
 
 /// Batches that may wait for a reader.
 const BATCHES_AHEAD: usize = 2;
+
+/// Bytes of a result that is held as a whole.
+const COLLECTED_BYTES_MAX: usize = 512 << 20;
 
 /// Threads and memory for batch queries.
 pub struct BatchRuntime {
@@ -124,7 +127,7 @@ impl BatchRuntime {
         .boxed()
     }
 
-    /// Runs a plan to its end.
+    /// Runs a plan to its end, if its result is not too large to be held.
     pub async fn collect(
         &self,
         state: SessionState,
@@ -132,8 +135,22 @@ impl BatchRuntime {
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let (schema, mut stream) = self.run(state, plan).await?;
         let mut batches = Vec::new();
+        let mut bytes = 0;
         while let Some(batch) = stream.next().await {
-            batches.push(batch?);
+            let batch = batch?;
+            bytes += batch.get_array_memory_size();
+            if bytes > COLLECTED_BYTES_MAX {
+                return Err(StatementError::new(
+                    StatementErrorKind::ProgramLimit,
+                    format!(
+                        "a statement may change at most {} MiB of rows",
+                        COLLECTED_BYTES_MAX >> 20
+                    ),
+                )
+                .with_hint("Change them in several statements, or load them with COPY.")
+                .into());
+            }
+            batches.push(batch);
         }
         Ok((schema, batches))
     }

@@ -129,6 +129,9 @@ pub struct Query {
     pub status: QueryStatus,
     /// Whether it began with what its inputs held already.
     pub from_beginning: bool,
+    /// If not, the epoch after which it began.
+    #[serde(default)]
+    pub since: u64,
     /// Order of creation, which is a topological order: a query reads only what was there.
     pub sequence: u64,
 }

@@ -45,6 +45,12 @@ impl ChangeBatch {
         }
     }
 
+    /// The changes that undo these.
+    pub fn negated(&self) -> Self {
+        let weights: Vec<i64> = (0..self.num_rows()).map(|row| -self.weight(row)).collect();
+        Self::new(self.rows.clone(), weights.into(), self.rowtimes.clone())
+    }
+
     pub fn num_rows(&self) -> usize {
         self.rows.num_rows()
     }

@@ -133,6 +133,12 @@ fn partition(
     } else if let Some(ids) = row_ids {
         // The partition stands in a row id's upper bits.
         ids.values().iter().map(|id| (id >> 48) as u64).collect()
+    } else if relation.written_by.is_some() {
+        // Row by row, so that a replay in other steps sends each row to the same partition.
+        exchange::hash_keys(&[rows.column(0).clone()], rows.num_rows())
+            .into_iter()
+            .map(|hash| hash % partitions)
+            .collect()
     } else {
         let count = rows.num_rows().min(1);
         let first = exchange::hash_keys(&[rows.column(0).slice(0, count)], count);

@@ -94,8 +94,11 @@ pub(crate) struct Turning {
     /// Epochs at which rounds ended before a crash and which a replay must stop at again.
     pub boundaries: Vec<u64>,
     /// For each query that inserts into a stream, the input epoch that its rows have reached.
-    pub inserted: HashMap<String, u64>,
+    pub inserted: Inserted,
 }
+
+/// See [`Turning::inserted`]; a thread that catches up notes its progress without the rounds' lock.
+pub(crate) type Inserted = Arc<Mutex<HashMap<String, u64>>>;
 
 /// What a reader sees of a relation.
 pub enum RelationSnapshot {
@@ -173,6 +176,8 @@ impl Mill {
     /// Stops turning and writes a last checkpoint. Blocks.
     pub fn shutdown(&self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
+        // Whoever waits for a query to catch up looks whether the mill stops.
+        self.standing_changed();
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
@@ -202,12 +207,15 @@ impl Mill {
             let mut standings = self.standings.subscribe();
             loop {
                 standings.borrow_and_update();
-                let apart = self
-                    .lock()
-                    .queries
-                    .values()
-                    .any(|query| query.standing == Standing::CatchingUp);
-                if !apart {
+                let settled = {
+                    let turning = self.lock();
+                    turning.carried.is_empty()
+                        && turning
+                            .queries
+                            .values()
+                            .all(|query| query.standing != Standing::CatchingUp)
+                };
+                if settled {
                     break;
                 }
                 standings.changed().await.map_err(|_| Error::ShuttingDown)?;
@@ -253,6 +261,10 @@ impl Mill {
     /// Takes relations as they are, unless one of them is still being filled.
     fn try_snapshot(&self, relations: &[RelationId]) -> Result<Option<ConsistentSnapshot>> {
         let turning = self.lock();
+        if !turning.carried.is_empty() && self.log.fault().is_none() {
+            // A resumed query's table is ahead of those who read it until the next round.
+            return Ok(None);
+        }
         let mut snapshots = HashMap::with_capacity(relations.len());
         for id in relations {
             let state = turning.relations.get(id).ok_or_else(|| {
@@ -298,7 +310,8 @@ impl Mill {
     /// Adds a relation that was just created.
     pub fn add_relation(&self, relation: Arc<Relation>) -> Result<()> {
         let mut turning = self.lock();
-        let state = RelationState::new(relation.clone(), &self.log, turning.frontier)?;
+        // Its topic is as new as itself: whatever is in it has been read by no round.
+        let state = RelationState::new(relation.clone(), &self.log, 0)?;
         turning.relations.insert(relation.id, state);
         Ok(())
     }
@@ -371,6 +384,8 @@ impl Mill {
                     query.inbox.clear();
                 }
             }
+            query.resuming = query.circuit.is_some();
+            query.attempt += 1;
             query.standing = Standing::CatchingUp;
             query.query.sequence
         };
@@ -426,6 +441,7 @@ impl Mill {
         let turning = &mut *turning;
         let to = turning.how_far(sealed);
         let mut deltas = turning.read_appended(to);
+        let had_carried = !turning.carried.is_empty();
         for (relation, changes) in turning.carried.drain() {
             let mut all = changes;
             if let Some(more) = deltas.remove(&relation) {
@@ -445,7 +461,7 @@ impl Mill {
             turning.dirty = true;
         }
         self.frontier.send_replace(to);
-        if failed {
+        if failed || had_carried {
             self.standing_changed();
         }
         Ok(())
@@ -487,7 +503,9 @@ impl Mill {
         match stepped.and_then(|output| self.deliver(turning, &definition, to, output)) {
             Ok(changed) => {
                 if let Some(changes) = changed {
-                    deltas.insert(definition.sink, Arc::new(changes));
+                    // What was carried into this round of the same table comes first.
+                    let all = deltas.entry(definition.sink).or_default();
+                    Arc::make_mut(all).extend(changes);
                 }
                 false
             }
@@ -564,16 +582,15 @@ impl Mill {
                 if output.iter().all(|delta| delta.num_rows() == 0) {
                     return Ok(None);
                 }
-                if turning
-                    .inserted
-                    .get(&query.id)
-                    .is_some_and(|reached| *reached >= to)
-                {
+                let name = progress::name(query);
+                let reached = turning.inserted.lock().get(&name).copied();
+                if reached.is_some_and(|reached| reached >= to) {
                     // It was appended before a crash.
                     return Ok(None);
                 }
                 let topic = sink.topic.clone().expect("a stream has a topic");
-                let handle = self.insert(&sink.relation, &topic, &query.id, to, &output)?;
+                let handle = self.insert(&sink.relation, &topic, &name, to, &output)?;
+                turning.inserted.lock().insert(name, to);
                 turning.appends.push(handle);
                 Ok(None)
             }
@@ -612,7 +629,7 @@ impl Turning {
             appends: Vec::new(),
             dirty: false,
             boundaries: Vec::new(),
-            inserted: HashMap::new(),
+            inserted: Inserted::default(),
         }
     }
 
@@ -700,6 +717,7 @@ impl Turning {
                     .push(QueryState::owner(&query.query.id, &step.id));
             }
             self.dropped.push(QueryState::inbox_owner(&query.query.id));
+            self.inserted.lock().remove(&progress::name(&query.query));
         }
         self.close_cursors();
     }
@@ -713,6 +731,8 @@ impl Turning {
         query.standing = Standing::Failed(error.to_string());
         query.circuit = None;
         query.inbox.clear();
+        query.apart = false;
+        query.resuming = false;
         let sink = query.query.sink;
         let derived = query.query.sink_kind == SinkKind::Derived;
         let reason = format!("query {} has stopped: {error}", query.query.id);
@@ -747,16 +767,54 @@ impl Turning {
             .map(|binding| binding.relation)
             .collect();
         for stream in streams {
+            let seen = self.seen_of(stream);
             if let Some(state) = self.relations.get_mut(&stream)
                 && state.cursor.is_none()
                 && let Some(topic) = &state.topic
             {
-                match TopicCursor::after_epoch(state.relation.clone(), topic, self.frontier) {
+                match TopicCursor::after_epoch(state.relation.clone(), topic, seen) {
                     Ok(cursor) => state.cursor = Some(cursor),
                     Err(error) => state.condemn(&error),
                 }
             }
         }
+    }
+
+    /// Through which epoch the rounds have seen a stream's rows: through the frontier, unless the query
+    /// that writes it stands apart, and its later rows come when it joins again.
+    fn seen_of(&self, stream: RelationId) -> u64 {
+        let writer = self.relations.get(&stream).and_then(|state| {
+            let writer = state.relation.written_by.as_ref()?;
+            self.queries.values().find(|q| q.query.id == *writer)
+        });
+        match writer {
+            Some(query) if query.standing != Standing::Turning && query.circuit.is_some() => {
+                self.frontier.min(query.frontier)
+            }
+            _ => self.frontier,
+        }
+    }
+
+    /// Whether relations can be taken by a new reader as they are: those who maintain them have caught
+    /// up, and what these have changed meanwhile has been told to all.
+    pub(crate) fn inputs_ready(&self, bindings: &[Binding]) -> Result<bool> {
+        for binding in bindings {
+            if self.carried.contains_key(&binding.relation) {
+                return Ok(false);
+            }
+            match self.writer_standing(binding.relation) {
+                Some(Standing::CatchingUp) => return Ok(false),
+                Some(Standing::Failed(reason)) => {
+                    return Err(StatementError::new(
+                        StatementErrorKind::ObjectNotInPrerequisiteState,
+                        format!("a query that it reads from has stopped: {reason}"),
+                    )
+                    .into());
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 
     fn close_cursors(&mut self) {

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use crate::catalog::{Relation, RelationId, RelationKind, SinkKind};
 use crate::change_batch::ChangeBatch;
 use crate::circuit::{Circuit, CircuitOptions, consolidate};
-use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::error::{Error, Result};
 use crate::mill::checkpoint::recorded_epochs;
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, Inbox, QueryState, Standing};
 use crate::mill::relation::{RelationState, append_derived, new_arrangement};
-use crate::mill::{Mill, Turning};
+use crate::mill::{Inserted, Mill, Turning, progress};
 use crate::state::Arrangement;
 
 /// A step while catching up takes about this much from each partition: bigger steps are cheaper per
@@ -44,6 +44,9 @@ struct Apart {
     output: Output,
     /// Epochs that steps must stop at, because output up to them exists already.
     boundaries: Vec<u64>,
+    /// Whether it began without state.
+    is_new: bool,
+    inserted: Inserted,
 }
 
 /// What becomes of output while the query stands apart.
@@ -60,11 +63,17 @@ impl Mill {
     /// Starts the thread.
     pub(super) fn spawn_catch_up(self: &Arc<Self>, sequence: u64) {
         let mill = self.clone();
+        let attempt = self
+            .lock()
+            .queries
+            .get(&sequence)
+            .map(|query| query.attempt);
+        let Some(attempt) = attempt else { return };
         let spawned = std::thread::Builder::new()
             .name("millpond-catch-up".into())
             .spawn(move || {
                 let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    mill.catch_up(sequence)
+                    mill.catch_up(sequence, attempt)
                 }));
                 let error = match caught {
                     Ok(Ok(())) => return,
@@ -72,7 +81,11 @@ impl Mill {
                     Ok(Err(error)) => error,
                     Err(_) => Error::Internal("the query panicked while catching up".into()),
                 };
-                mill.lock().fail_query(sequence, &error);
+                let mut turning = mill.lock();
+                if turning.is_attempt(sequence, attempt) {
+                    turning.fail_query(sequence, &error);
+                }
+                drop(turning);
                 mill.standing_changed();
             });
         if let Err(error) = spawned {
@@ -82,14 +95,13 @@ impl Mill {
         }
     }
 
-    fn catch_up(&self, sequence: u64) -> Result<()> {
-        self.wait_for_inputs(sequence)?;
-        let Some(mut apart) = self.set_apart(sequence)? else {
+    fn catch_up(&self, sequence: u64, attempt: u64) -> Result<()> {
+        let Some(mut apart) = self.set_apart_when_ready(sequence, attempt)? else {
             return Ok(());
         };
         for pass in 0.. {
             // Up to the present as it is now …
-            let Some((present, mut missed)) = self.take_missed(sequence) else {
+            let Some((present, mut missed)) = self.take_missed(sequence, attempt) else {
                 return Ok(());
             };
             while apart.frontier < present || !apart.contents.is_empty() {
@@ -103,6 +115,9 @@ impl Mill {
             if turning.frontier > present && pass < PASSES_MAX {
                 continue;
             }
+            if !turning.is_attempt(sequence, attempt) {
+                return Ok(());
+            }
             let present = turning.frontier;
             let Some(query) = turning.queries.get_mut(&sequence) else {
                 return Ok(());
@@ -112,39 +127,41 @@ impl Mill {
                 self.advance(&mut apart, present, &mut missed)?;
             }
             join_rounds(&mut turning, sequence, apart)?;
+            let has_carried = !turning.carried.is_empty();
             drop(turning);
+            if has_carried {
+                // They wait for a round, and a round for an epoch.
+                drop(
+                    self.log
+                        .append(vec![progress::batch(&self.progress, "", 0)?]),
+                );
+            }
             self.standing_changed();
             return Ok(());
         }
         Ok(())
     }
 
-    /// Waits until the queries that maintain its inputs have caught up themselves.
-    fn wait_for_inputs(&self, sequence: u64) -> Result<()> {
+    /// Waits until the queries that maintain its inputs have caught up themselves, and those that read
+    /// its output have joined the rounds; then takes all it needs. `None` if it was dropped.
+    fn set_apart_when_ready(&self, sequence: u64, attempt: u64) -> Result<Option<Apart>> {
         let mut standings = self.standings.subscribe();
         loop {
             standings.borrow_and_update();
             {
-                let turning = self.lock();
-                let Some(query) = turning.queries.get(&sequence) else {
-                    return Ok(());
-                };
-                let mut waiting = false;
-                for binding in &query.bindings {
-                    match turning.writer_standing(binding.relation) {
-                        Some(Standing::CatchingUp) => waiting = true,
-                        Some(Standing::Failed(reason)) => {
-                            return Err(StatementError::new(
-                                StatementErrorKind::ObjectNotInPrerequisiteState,
-                                format!("a query that it reads from has stopped: {reason}"),
-                            )
-                            .into());
-                        }
-                        _ => {}
-                    }
+                let mut turning = self.lock();
+                if !turning.is_attempt(sequence, attempt) {
+                    return Ok(None);
                 }
-                if !waiting {
-                    return Ok(());
+                let Some(query) = turning.queries.get(&sequence) else {
+                    return Ok(None);
+                };
+                let sink = query.query.sink;
+                let is_read = turning.queries.values().any(|reader| {
+                    reader.apart && reader.bindings.iter().any(|b| b.relation == sink)
+                });
+                if !is_read && turning.inputs_ready(&query.bindings)? {
+                    return self.set_apart(&mut turning, sequence);
                 }
             }
             if self.stopping() {
@@ -155,9 +172,7 @@ impl Mill {
     }
 
     /// Takes all that the query needs, at one epoch. `None` if it was dropped.
-    fn set_apart(&self, sequence: u64) -> Result<Option<Apart>> {
-        let mut turning = self.lock();
-        let turning = &mut *turning;
+    fn set_apart(&self, turning: &mut Turning, sequence: u64) -> Result<Option<Apart>> {
         let present = turning.frontier;
         let Some(query) = turning.queries.get_mut(&sequence) else {
             return Ok(None);
@@ -172,7 +187,8 @@ impl Mill {
             if definition.from_beginning {
                 0
             } else {
-                present
+                // Also after a crash, or it would lose what came in between.
+                definition.since.min(present)
             }
         } else {
             query.frontier
@@ -217,12 +233,11 @@ impl Mill {
         }
         let sink = turning.relation(definition.sink)?;
         let boundaries = match (&sink.topic, definition.sink_kind) {
-            (_, SinkKind::Insert) => turning
-                .inserted
-                .get(&definition.id)
-                .copied()
-                .into_iter()
-                .collect(),
+            (_, SinkKind::Insert) => {
+                let inserted = turning.inserted.lock();
+                let reached = inserted.get(&progress::name(&definition)).copied();
+                reached.into_iter().collect()
+            }
             (Some(topic), SinkKind::Derived) => recorded_epochs(topic, frontier)?,
             (None, SinkKind::Derived) => Vec::new(),
         };
@@ -232,23 +247,32 @@ impl Mill {
             (RelationKind::Table, true) => Output::Build(new_arrangement(&sink.relation)),
             (RelationKind::Table, false) => Output::Keep(Vec::new()),
         };
+        let (sink, sink_topic) = (sink.relation.clone(), sink.topic.clone());
+        if let Some(query) = turning.queries.get_mut(&sequence) {
+            query.apart = true;
+        }
         Ok(Some(Apart {
             query: definition,
             bindings,
             circuit,
-            sink: sink.relation.clone(),
-            sink_topic: sink.topic.clone(),
+            sink,
+            sink_topic,
             cursors,
             contents,
             frontier,
             output,
             boundaries,
+            is_new,
+            inserted: turning.inserted.clone(),
         }))
     }
 
     /// The present epoch, and what the query has missed of tables up to it.
-    fn take_missed(&self, sequence: u64) -> Option<(u64, Inbox)> {
+    fn take_missed(&self, sequence: u64, attempt: u64) -> Option<(u64, Inbox)> {
         let mut turning = self.lock();
+        if !turning.is_attempt(sequence, attempt) {
+            return None;
+        }
         let present = turning.frontier;
         let query = turning.queries.get_mut(&sequence)?;
         Some((present, std::mem::take(&mut query.inbox)))
@@ -321,8 +345,10 @@ impl Mill {
                         let done = apart.boundaries.iter().any(|reached| *reached >= to);
                         if !done && output.iter().any(|delta| delta.num_rows() > 0) {
                             // Waiting bounds what is in flight.
-                            self.insert(&apart.sink, topic, &apart.query.id, to, &output)?
+                            let name = progress::name(&apart.query);
+                            self.insert(&apart.sink, topic, &name, to, &output)?
                                 .wait()?;
+                            apart.inserted.lock().insert(name, to);
                         }
                     }
                 }
@@ -333,6 +359,13 @@ impl Mill {
 }
 
 impl Turning {
+    /// Whether the query still catches up, and for the same reason.
+    fn is_attempt(&self, sequence: u64, attempt: u64) -> bool {
+        self.queries
+            .get(&sequence)
+            .is_some_and(|query| query.attempt == attempt && query.standing == Standing::CatchingUp)
+    }
+
     fn relation(&self, id: RelationId) -> Result<&RelationState> {
         self.relations
             .get(&id)
@@ -345,16 +378,25 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
     let sink_id = apart.query.sink;
     match apart.output {
         Output::Build(table) => {
+            let is_read = turning.queries.values().any(|reader| {
+                matches!(reader.standing, Standing::Turning | Standing::Paused)
+                    && reader.bindings.iter().any(|b| b.relation == sink_id)
+            });
+            let mut changes = Vec::new();
             if let Some(sink) = turning.relations.get_mut(&sink_id) {
+                if is_read {
+                    changes = sink.contents()?.iter().map(ChangeBatch::negated).collect();
+                }
                 sink.table = Some(table);
+                if is_read {
+                    changes.extend(sink.contents()?);
+                    changes = consolidate(changes, &apart.sink.key)?;
+                }
             }
-            // Entries of an earlier life must not be mixed with the new ones.
+            if !changes.is_empty() {
+                turning.carried.entry(sink_id).or_default().extend(changes);
+            }
             turning.dropped.push(RelationState::owner(&apart.sink));
-            for step in &apart.query.plan.steps {
-                turning
-                    .dropped
-                    .push(QueryState::owner(&apart.query.id, &step.id));
-            }
         }
         Output::Keep(kept) => {
             let changes = consolidate(kept, &apart.sink.key)?;
@@ -367,7 +409,9 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
                     table.apply(delta)?;
                 }
             }
-            turning.carried.entry(sink_id).or_default().extend(changes);
+            if !changes.is_empty() {
+                turning.carried.entry(sink_id).or_default().extend(changes);
+            }
         }
         Output::Append => {
             let frontier = turning.frontier;
@@ -378,8 +422,18 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
                 cursor.read_ahead(0, frontier, usize::MAX)?;
                 let appended = cursor.take(frontier)?;
                 let changes = sink.absorb(appended)?;
-                turning.carried.entry(sink_id).or_default().extend(changes);
+                if !changes.is_empty() {
+                    turning.carried.entry(sink_id).or_default().extend(changes);
+                }
             }
+        }
+    }
+    if apart.is_new {
+        // Entries of an earlier life must not be mixed with the new ones.
+        for step in &apart.query.plan.steps {
+            turning
+                .dropped
+                .push(QueryState::owner(&apart.query.id, &step.id));
         }
     }
     if let Some(query) = turning.queries.get_mut(&sequence) {
@@ -387,6 +441,8 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
         query.frontier = apart.frontier;
         query.standing = Standing::Turning;
         query.inbox.clear();
+        query.apart = false;
+        query.resuming = false;
     }
     turning.open_cursors(sequence);
     turning.dirty = true;

@@ -53,6 +53,12 @@ impl Mill {
         let (meta, derived, appends) = {
             let mut turning = self.lock();
             let turning = &mut *turning;
+            // A query that catches up with the state it had is in no checkpoint, though others have seen
+            // what it did before; nor are changes that wait for the next round. Soon they are.
+            let unsettled = turning.queries.values().any(|query| query.resuming);
+            if unsettled || !turning.carried.is_empty() {
+                return Ok(());
+            }
             if !turning.dirty && turning.dropped.is_empty() && turning.appends.is_empty() {
                 return Ok(());
             }
@@ -150,7 +156,7 @@ pub(super) fn restore(
         }
         turning.relations.insert(relation.id, state);
     }
-    turning.inserted = progress::reached(progress, meta.frontier)?;
+    *turning.inserted.lock() = progress::reached(progress)?;
     for query in catalog.queries() {
         let bindings = bind(&query.plan, catalog)?;
         let saved = meta.queries.iter().find(|saved| saved.id == query.id);
@@ -170,7 +176,12 @@ pub(super) fn restore(
                 state.inbox = read_inbox(store, &query.id)?;
             } else if saved.frontier == meta.frontier {
                 state.standing = Standing::Turning;
-                if query.sink_kind == SinkKind::Derived {
+                if query.sink_kind == SinkKind::Insert {
+                    let reached = turning.inserted.lock().get(&progress::name(query)).copied();
+                    turning
+                        .boundaries
+                        .extend(reached.filter(|reached| *reached > meta.frontier));
+                } else {
                     let sink = turning.relations.get(&query.sink);
                     if let Some(topic) = sink.and_then(|sink| sink.topic.as_ref()) {
                         let recorded = recorded_epochs(topic, meta.frontier)?;
@@ -179,6 +190,7 @@ pub(super) fn restore(
                 }
             } else {
                 // Resumed after the checkpoint: it has to catch up again.
+                state.resuming = true;
                 state.inbox = read_inbox(store, &query.id)?;
             }
         }

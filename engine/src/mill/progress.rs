@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use log_store::{Epoch, Log, NewBatch, Topic, TopicConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Query;
 use crate::error::{Error, Result};
 use crate::ingest;
 
@@ -25,11 +26,16 @@ pub fn topic(log: &Log) -> Result<Topic> {
     match log.topic_by_name(PROGRESS_TOPIC) {
         Some(topic) => Ok(topic),
         None => Ok(log.create_topic(TopicConfig {
-            // Only what came after the last checkpoint is ever read.
-            retention_bytes: Some(64 << 20),
+            // Only the last record of each query counts.
+            retention_bytes: Some(16 << 20),
             ..TopicConfig::ingested(PROGRESS_TOPIC, 1)
         })?),
     }
+}
+
+/// What a query is called in the records: its identity may be given again after it has ended.
+pub fn name(query: &Query) -> String {
+    format!("{}#{}", query.id, query.sequence)
 }
 
 /// A record to append together with a query's rows.
@@ -43,11 +49,12 @@ pub fn batch(topic: &Topic, query: &str, epoch: u64) -> Result<NewBatch> {
     Ok(ingest::raw_batch(topic, body.into(), 0))
 }
 
-/// The input epoch that each query has reached, by what was appended after an epoch.
-pub fn reached(topic: &Topic, after: u64) -> Result<HashMap<String, u64>> {
+/// The input epoch that each query has reached. All records are read: a query that catches up may
+/// have appended before the last checkpoint without being part of it.
+pub fn reached(topic: &Topic) -> Result<HashMap<String, u64>> {
     let mut reached: HashMap<String, u64> = HashMap::new();
     for partition in topic.partitions() {
-        let mut next = partition.offset_of_epoch(Epoch(after))?;
+        let mut next = partition.start_offset();
         loop {
             let batches = partition.read(next, 1 << 20, Epoch::MAX)?;
             let Some(last) = batches.last() else { break };

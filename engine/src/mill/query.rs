@@ -118,6 +118,14 @@ pub struct QueryState {
     pub frontier: u64,
     /// What it has missed of tables since `frontier`, while apart from the rounds.
     pub inbox: Inbox,
+    /// Counts the times it has begun to catch up; a thread that comes back from an earlier one is too
+    /// late.
+    pub attempt: u64,
+    /// Whether its thread has taken its inputs and not joined the rounds yet.
+    pub apart: bool,
+    /// Whether it catches up with the state it had, so that a checkpoint without it would be a state
+    /// that never was.
+    pub resuming: bool,
 }
 
 impl QueryState {
@@ -134,6 +142,9 @@ impl QueryState {
             standing,
             frontier: 0,
             inbox: Inbox::new(),
+            attempt: 0,
+            apart: false,
+            resuming: false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use planner::step_plan::{ChangelogMode, StepPlan};
 use tokio::sync::mpsc;
 
@@ -16,9 +16,9 @@ use crate::catalog::{Catalog, RelationId, RelationKind};
 use crate::change_batch::ChangeBatch;
 use crate::circuit::{Circuit, CircuitOptions, consolidate};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
-use crate::mill::Mill;
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, bind};
+use crate::mill::{Mill, Turning};
 
 /// Changes of tables that may wait for a subscriber, bytes.
 const INBOX_BYTES_MAX: usize = 256 << 20;
@@ -110,7 +110,7 @@ impl Mill {
         let mut tables = Vec::new();
         let mut cursors = Vec::new();
         let mut contents = Deltas::new();
-        let mut turning = self.lock();
+        let mut turning = self.lock_when_ready(&bindings)?;
         let present = turning.frontier;
         for binding in &bindings {
             let state = turning.relations.get(&binding.relation).ok_or_else(|| {
@@ -166,6 +166,25 @@ impl Mill {
             .spawn(move || subscriber.run(present, contents, show_contents))
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
         Ok(receiver)
+    }
+}
+
+impl Mill {
+    /// Waits until relations can be taken as they are. Blocks.
+    fn lock_when_ready(&self, bindings: &[Binding]) -> Result<MutexGuard<'_, Turning>> {
+        let mut standings = self.standings.subscribe();
+        loop {
+            standings.borrow_and_update();
+            let turning = self.lock();
+            if turning.inputs_ready(bindings)? {
+                return Ok(turning);
+            }
+            drop(turning);
+            if self.stopping() {
+                return Err(Error::ShuttingDown);
+            }
+            futures::executor::block_on(standings.changed()).map_err(|_| Error::ShuttingDown)?;
+        }
     }
 }
 

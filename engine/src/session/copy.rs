@@ -18,7 +18,6 @@ use crate::formats::{RowDecoder, RowEncoder, Zone};
 use crate::response::{CopyData, CopyIn, CopyOut, Response, Rows};
 use crate::session::plan::check_writable;
 use crate::session::{Session, dml, relation_name};
-use crate::write_locks::WriteGuard;
 
 /// A COPY is one append, and so all or nothing, up to this many bytes; beyond it is several.
 const COPY_BYTES_MAX: usize = 256 << 20;
@@ -68,7 +67,6 @@ impl Session {
         let positions = copied_columns(&relation, columns)?;
         let schema = crate::formats::project(&relation.columns, &positions);
         let zone = Zone::parse(self.settings.time_zone()).unwrap_or(Zone::UTC);
-        let guard = self.engine.writes.shared(relation.id).await;
         Ok(Response::CopyIn(Box::new(Loading {
             decoder: RowDecoder::new(relation.name.clone(), schema, options, zone),
             engine: self.engine.clone(),
@@ -77,7 +75,6 @@ impl Session {
             batches: Vec::new(),
             bytes: 0,
             rows: 0,
-            _guard: guard,
         })))
     }
 
@@ -130,7 +127,6 @@ struct Loading {
     batches: Vec<NewBatch>,
     bytes: usize,
     rows: u64,
-    _guard: WriteGuard,
 }
 
 #[async_trait::async_trait]
@@ -186,6 +182,8 @@ impl Loading {
         if !self.batches.is_empty() {
             self.bytes = 0;
             let batches = std::mem::take(&mut self.batches);
+            // Only now: a client that is slow to send must not keep others from writing.
+            let _guard = self.engine.writes.shared(self.relation.id).await;
             self.engine.log.append(batches).await?;
         }
         Ok(())

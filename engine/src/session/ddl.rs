@@ -239,6 +239,7 @@ impl Session {
             text: create.query.to_string(),
             status: QueryStatus::Running,
             from_beginning: self.settings.from_beginning(),
+            since: self.engine.log.sealed().0,
             sequence: number,
         };
         changes.push(Change::PutRelation(Box::new(relation.clone())));

@@ -46,8 +46,7 @@ impl Session {
             rows += batch.num_rows();
             writes.extend(encode_insert(&self.engine, &relation, &batch)?);
         }
-        self.write(writes).await?;
-        drop(guard);
+        self.write(writes, guard).await?;
         Ok(done(format!("INSERT 0 {rows}")))
     }
 
@@ -107,6 +106,8 @@ impl Session {
         let topic = self.engine.topic(&relation)?;
         let identity = identity_width(&relation);
         let mut count = 0;
+        // All rows go before any comes: the key that one leaves may be the one that another takes.
+        let mut gone = Vec::new();
         let mut writes = Vec::new();
         for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
             count += batch.num_rows();
@@ -133,12 +134,12 @@ impl Session {
                     .iter()
                     .map(|column| compute::filter(column, &moved).map_err(internal))
                     .collect::<Result<_>>()?;
-                writes.extend(tombstones(&relation, &topic, &old, None, now)?);
+                gone.extend(tombstones(&relation, &topic, &old, None, now)?);
             }
             writes.extend(ingest::encode_rows(&relation, &topic, &rows, &rowtimes)?);
         }
-        self.write(writes).await?;
-        drop(guard);
+        gone.extend(writes);
+        self.write(gone, guard).await?;
         Ok(done(format!("UPDATE {count}")))
     }
 
@@ -154,8 +155,7 @@ impl Session {
         let (guard, batches) = self
             .run_modification(&relation, planned, parameters)
             .await?;
-        let count = self.write_tombstones(&relation, &batches).await?;
-        drop(guard);
+        let count = self.write_tombstones(&relation, &batches, guard).await?;
         Ok(done(format!("DELETE {count}")))
     }
 
@@ -174,8 +174,7 @@ impl Session {
             };
             let planned = self.plan_delete(&all).await?;
             let (guard, batches) = self.run_modification(&relation, planned, &[]).await?;
-            self.write_tombstones(&relation, &batches).await?;
-            drop(guard);
+            self.write_tombstones(&relation, &batches, guard).await?;
         }
         Ok(done("TRUNCATE TABLE"))
     }
@@ -203,6 +202,7 @@ impl Session {
         &mut self,
         relation: &Relation,
         batches: &[RecordBatch],
+        guard: Option<crate::write_locks::WriteGuard>,
     ) -> Result<usize> {
         let topic = self.engine.topic(relation)?;
         let now = self.engine.now();
@@ -218,7 +218,7 @@ impl Session {
             };
             writes.extend(tombstones(relation, &topic, keys, ids, now)?);
         }
-        self.write(writes).await?;
+        self.write(writes, guard).await?;
         Ok(count)
     }
 }

@@ -72,6 +72,7 @@ impl Session {
             text: query.to_string(),
             status: QueryStatus::Running,
             from_beginning: self.settings.from_beginning(),
+            since: self.engine.log.sealed().0,
             sequence: number,
         };
         let changes = vec![Change::PutQuery(Box::new(query.clone()))];

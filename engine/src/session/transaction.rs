@@ -55,10 +55,8 @@ impl Session {
             return Ok(done("ROLLBACK"));
         }
         if !transaction.batches.is_empty() {
-            let appended = self.engine.log.append(transaction.batches).await?;
-            self.written = self.written.max(appended.epoch.0);
+            self.append(transaction.batches, transaction.guards).await?;
         }
-        drop(transaction.guards);
         Ok(done("COMMIT"))
     }
 
@@ -116,15 +114,33 @@ impl Session {
         }
     }
 
+    /// Appends. What is held is let go only when the rows are in the log, even if nobody waits for the
+    /// answer any more: who computes rows from what is there must not miss these.
+    async fn append<G: Send + 'static>(&mut self, batches: Vec<NewBatch>, held: G) -> Result<()> {
+        let append = self.engine.log.append(batches);
+        let appending = tokio::spawn(async move {
+            let appended = append.await;
+            drop(held);
+            appended
+        });
+        let appended = appending
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??;
+        self.written = self.written.max(appended.epoch.0);
+        Ok(())
+    }
+
     /// Appends, or keeps for the commit.
-    pub(super) async fn write(&mut self, batches: Vec<NewBatch>) -> Result<()> {
+    pub(super) async fn write(
+        &mut self,
+        batches: Vec<NewBatch>,
+        guard: Option<WriteGuard>,
+    ) -> Result<()> {
         if batches.is_empty() {
             return Ok(());
         }
         let Some(transaction) = &mut self.transaction else {
-            let appended = self.engine.log.append(batches).await?;
-            self.written = self.written.max(appended.epoch.0);
-            return Ok(());
+            return self.append(batches, guard).await;
         };
         transaction.bytes += batches.iter().map(|batch| batch.body.len()).sum::<usize>();
         if transaction.bytes > TRANSACTION_BYTES_MAX {
