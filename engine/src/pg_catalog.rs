@@ -128,6 +128,7 @@ impl SystemTables {
 pub struct SystemQuery {
     context: SessionContext,
     plan: LogicalPlan,
+    parameter_count: usize,
 }
 
 impl SystemQuery {
@@ -137,6 +138,7 @@ impl SystemQuery {
     /// When it names what is not there, or says what we cannot plan.
     pub async fn plan(tables: &Arc<SystemTables>, query: &sqlast::Query) -> Result<Self> {
         let mut query = query.clone();
+        let parameter_count = rewrite::parameter_count(&query);
         rewrite::rewrite(&mut query, tables);
         let context = context(tables);
         let statement =
@@ -146,7 +148,11 @@ impl SystemQuery {
             .statement_to_plan(statement)
             .await
             .map_err(plan_error)?;
-        Ok(Self { context, plan })
+        Ok(Self {
+            context,
+            plan,
+            parameter_count,
+        })
     }
 
     /// Types of the parameters, in order.
@@ -155,17 +161,18 @@ impl SystemQuery {
     /// When one has no type.
     pub fn parameters(&self) -> Result<Vec<FieldRef>> {
         let types = self.plan.get_parameter_types().map_err(plan_error)?;
-        let mut types: Vec<(usize, DataType)> = types
+        let mut known = vec![DataType::Utf8; self.parameter_count];
+        for (name, data_type) in types {
+            if let Some(data_type) = data_type
+                && let Ok(number) = name.trim_start_matches('$').parse::<usize>()
+                && let Some(slot) = number.checked_sub(1).and_then(|n| known.get_mut(n))
+            {
+                *slot = data_type;
+            }
+        }
+        Ok(known
             .into_iter()
-            .filter_map(|(name, data_type)| {
-                let number = name.trim_start_matches('$').parse().ok()?;
-                Some((number, data_type.unwrap_or(DataType::Utf8)))
-            })
-            .collect();
-        types.sort_by_key(|(number, _)| *number);
-        let fields = types.into_iter();
-        Ok(fields
-            .map(|(_, data_type)| Arc::new(Field::new("", data_type, true)))
+            .map(|data_type| Arc::new(Field::new("", data_type, true)))
             .collect())
     }
 

@@ -40,7 +40,12 @@ impl Table {
                 "float4" => (DataType::Float32, Some("0")),
                 "char" => (DataType::Utf8, Some("")),
                 "int2[]" => (list(DataType::Int16), None),
-                "oid[]" => (list(DataType::Int64), None),
+                "oid[]" => {
+                    let item = Field::new_list_field(DataType::Int64, true).with_metadata(
+                        HashMap::from([(LOGICAL_TYPE.to_owned(), "pg.oid".to_owned())]),
+                    );
+                    (DataType::List(Arc::new(item)), None)
+                }
                 "text[]" => (list(DataType::Utf8), None),
                 _ => (DataType::Utf8, None),
             };
@@ -102,7 +107,7 @@ const BTREE: &str = "403";
 const HEAP: &str = "2";
 
 /// Tables that are always empty, with the columns that are asked for.
-const EMPTY: [(&str, &str); 32] = [
+const EMPTY: [(&str, &str); 34] = [
     ("pg_attrdef", "oid:oid adrelid:oid adnum:int2 adbin:text"),
     (
         "pg_auth_members",
@@ -172,6 +177,14 @@ const EMPTY: [(&str, &str); 32] = [
     (
         "pg_matviews",
         "schemaname:name matviewname:name matviewowner:name ispopulated:bool definition:text",
+    ),
+    (
+        "pg_opclass",
+        "oid:oid opcmethod:oid opcname:name opcnamespace:oid opcowner:oid opcfamily:oid opcintype:oid opcdefault:bool opckeytype:oid",
+    ),
+    (
+        "pg_opfamily",
+        "oid:oid opfmethod:oid opfname:name opfnamespace:oid opfowner:oid",
     ),
     (
         "pg_operator",

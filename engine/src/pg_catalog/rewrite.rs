@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
     ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::SystemTables;
@@ -75,6 +75,27 @@ fn parts(name: &ObjectName) -> Vec<&str> {
             ObjectNamePart::Function(_) => None,
         })
         .collect()
+}
+
+/// How many parameters a query names; some may be in parts that are left out.
+pub fn parameter_count(query: &Query) -> usize {
+    struct Highest(usize);
+    impl Visitor for Highest {
+        type Break = ();
+
+        fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+            if let Value::Placeholder(name) = &value.value
+                && let Ok(number) = name.trim_start_matches('$').parse()
+            {
+                self.0 = self.0.max(number);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut highest = Highest(0);
+    let _ = query.visit(&mut highest);
+    // The protocol cannot bind more.
+    highest.0.min(usize::from(u16::MAX))
 }
 
 /// Rewrites a query in place.
@@ -172,6 +193,21 @@ impl Rewriter<'_> {
                     }
                 }
             }
+            // DataFusion knows the backslash only.
+            Expr::Like {
+                pattern,
+                escape_char,
+                ..
+            } => {
+                if let Some(escape) = escape_char.take() {
+                    let escape = escape.to_string();
+                    let escape = escape.trim_matches('\'');
+                    if escape != "\\" && !escape.is_empty() {
+                        let text = std::mem::replace(pattern.as_mut(), null());
+                        **pattern = call("replace", vec![text, string(escape), string("\\")]);
+                    }
+                }
+            }
             Expr::InList {
                 expr: left, list, ..
             } => {
@@ -212,6 +248,20 @@ impl Rewriter<'_> {
                 }
                 if matches!(function.args, FunctionArguments::None) {
                     function.args = arguments(Vec::new());
+                }
+                if parts(&function.name).last() == Some(&"generate_subscripts")
+                    && let Some(array) = first_argument(function)
+                {
+                    // One number for each element.
+                    let length = Expr::Cast {
+                        kind: CastKind::Cast,
+                        expr: Box::new(call("array_length", vec![array])),
+                        data_type: DataType::BigInt(None),
+                        array: false,
+                        format: None,
+                    };
+                    let series = call("generate_series", vec![number("1"), length]);
+                    *expr = call("unnest", vec![series]);
                 }
             }
             Expr::Identifier(name)
@@ -621,6 +671,16 @@ fn number(digits: &str) -> Expr {
             expr: Box::new(number(digits)),
         },
         None => Expr::value(Value::Number(digits.to_owned(), false)),
+    }
+}
+
+fn first_argument(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    match list.args.first()? {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
     }
 }
 
