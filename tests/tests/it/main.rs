@@ -10,3 +10,4 @@ mod lifecycle;
 mod psql;
 mod shell;
 mod slt;
+mod streaming;
