@@ -115,6 +115,8 @@ pub enum StatementErrorKind {
     CannotCoerce,
     Windowing,
     InvalidColumnReference,
+    InvalidLimit,
+    InvalidOffset,
     TooManyColumns,
 }
 
@@ -258,6 +260,8 @@ impl From<planner::PlanError> for Error {
             Kind::InvalidParameterValue => To::InvalidParameterValue,
             Kind::InvalidDefinition => To::InvalidDefinition,
             Kind::InvalidColumnReference => To::InvalidColumnReference,
+            Kind::InvalidLimit => To::InvalidLimit,
+            Kind::InvalidOffset => To::InvalidOffset,
             Kind::CardinalityViolation => To::CardinalityViolation,
             Kind::InvalidText => return data(DataErrorKind::InvalidText),
             Kind::InvalidDatetime => return data(DataErrorKind::InvalidDatetime),

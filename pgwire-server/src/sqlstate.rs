@@ -103,6 +103,8 @@ fn of_statement(kind: StatementErrorKind) -> &'static str {
         Kind::CannotCoerce => "42846",   // cannot_coerce
         Kind::Windowing => "42P20",      // windowing_error
         Kind::InvalidColumnReference => "42P10", // invalid_column_reference
+        Kind::InvalidLimit => "2201W",   // invalid_row_count_in_limit_clause
+        Kind::InvalidOffset => "2201X",  // invalid_row_count_in_result_offset_clause
         Kind::TooManyColumns => "54011", // too_many_columns
     }
 }

@@ -45,6 +45,10 @@ pub enum PlanErrorKind {
     InvalidParameterValue,
     InvalidDefinition,
     InvalidColumnReference,
+    /// A negative `LIMIT`.
+    InvalidLimit,
+    /// A negative `OFFSET`.
+    InvalidOffset,
     CardinalityViolation,
     InvalidText,
     InvalidDatetime,
@@ -136,7 +140,9 @@ impl From<DataFusionError> for PlanError {
             },
             DataFusionError::SchemaError(error, _) => of_schema_error(&error),
             DataFusionError::NotImplemented(message) => {
-                PlanError::new(PlanErrorKind::Unsupported, not_implemented(&message))
+                reword(&clean(&message)).unwrap_or_else(|| {
+                    PlanError::new(PlanErrorKind::Unsupported, not_implemented(&message))
+                })
             }
             DataFusionError::ArrowError(error, _) => of_arrow(&error),
             DataFusionError::ResourcesExhausted(message) => {
@@ -353,6 +359,33 @@ fn reword(message: &str) -> Option<PlanError> {
                 "No function matches the given name and argument types. {CASTS}"
             )),
         );
+    }
+    if message.starts_with("physical plan does not support logical expression") {
+        return Some(PlanError::new(
+            Kind::Unsupported,
+            "a subquery in this place is not supported",
+        ));
+    }
+    if message.starts_with("LIMIT must be >=") {
+        return Some(PlanError::new(
+            Kind::InvalidLimit,
+            "LIMIT must not be negative",
+        ));
+    }
+    if message.starts_with("OFFSET must be >=") {
+        return Some(PlanError::new(
+            Kind::InvalidOffset,
+            "OFFSET must not be negative",
+        ));
+    }
+    if message
+        .to_lowercase()
+        .starts_with("too many columns! the subquery")
+    {
+        return Some(PlanError::new(
+            Kind::Syntax,
+            "subquery has too many columns",
+        ));
     }
     if message.contains("queries have different number of columns") {
         let word = message.split(' ').next().unwrap_or("UNION");

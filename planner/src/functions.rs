@@ -5,6 +5,7 @@
 
 pub mod arithmetic;
 mod conversion;
+mod sum;
 mod undefined;
 
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::catalog::TableFunction;
 use datafusion::execution::SessionStateDefaults;
+use datafusion::functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion::functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
@@ -87,6 +90,8 @@ impl Functions {
                 &function,
             );
         }
+        let sum = sum::function();
+        put(&mut aggregate, sum.name(), sum.aliases(), &sum);
         alias(&mut aggregate, &AGGREGATE_ALIASES);
         let mut window = HashMap::new();
         for function in SessionStateDefaults::default_window_functions() {
@@ -102,7 +107,7 @@ impl Functions {
             aggregate,
             window,
             table,
-            expr_planners: SessionStateDefaults::default_expr_planners(),
+            expr_planners: expr_planners(),
         }
     }
 
@@ -179,6 +184,14 @@ impl Functions {
     pub fn expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         &self.expr_planners
     }
+}
+
+/// DataFusion's defaults depend on features of the crate that we build its functions without.
+fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    planners.push(Arc::new(DatetimeFunctionPlanner));
+    planners.push(Arc::new(UnicodeFunctionPlanner));
+    planners
 }
 
 fn put<T>(map: &mut HashMap<String, Arc<T>>, name: &str, aliases: &[String], function: &Arc<T>) {

@@ -29,8 +29,14 @@ pub fn session_config(time_zone: &str) -> SessionConfig {
 }
 
 /// A state in which plans of [`crate::bind`] can be optimised and run. It knows all functions, and
-/// no relation: plans carry theirs.
+/// no relation: plans carry theirs. It is for one statement: `now()` is the time of this call.
 pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
+    let mut state = timeless_state(config, runtime);
+    state.mark_start_execution();
+    state
+}
+
+fn timeless_state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
     let functions = functions();
     SessionStateBuilder::new()
         .with_config(config)
@@ -47,7 +53,7 @@ pub fn session_state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Session
 /// A state for what only wants functions and defaults.
 pub(crate) fn plain_state() -> &'static SessionState {
     static STATE: LazyLock<SessionState> =
-        LazyLock::new(|| session_state(session_config("UTC"), Arc::new(RuntimeEnv::default())));
+        LazyLock::new(|| timeless_state(session_config("UTC"), Arc::new(RuntimeEnv::default())));
     &STATE
 }
 

@@ -383,7 +383,7 @@ fn is_long_type_name(keyword: Keyword) -> bool {
 }
 
 /// Words that go on with a clause or an expression and never begin one.
-fn begins_no_expression(keyword: Keyword) -> bool {
+pub(crate) fn begins_no_expression(keyword: Keyword) -> bool {
     matches!(
         keyword,
         Keyword::AND

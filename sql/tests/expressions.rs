@@ -265,3 +265,31 @@ fn errors_tell_where() {
             => "#]],
     );
 }
+
+#[test]
+fn reserved_words_name_no_relation() {
+    check_all(
+        &[
+            "SELECT * FROM WHERE",
+            "SELECT * FROM where x = 1",
+            "SELECT * FROM a JOIN ON x = 1",
+            r#"SELECT * FROM "where" WHERE extract(year FROM x) IS DISTINCT FROM a.from"#,
+        ],
+        expect![[r#"
+            SELECT * FROM WHERE
+            => 42601: syntax error at or near "WHERE"
+              at 15: "WHERE"
+              detail: expected a relation
+            SELECT * FROM where x = 1
+            => 42601: syntax error at or near "where"
+              at 15: "where x = 1"
+              detail: expected a relation
+            SELECT * FROM a JOIN ON x = 1
+            => 42601: syntax error at or near "ON"
+              at 22: "ON x = 1"
+              detail: expected a relation
+            SELECT * FROM "where" WHERE extract(year FROM x) IS DISTINCT FROM a.from
+            => SELECT * FROM "where" WHERE EXTRACT(YEAR FROM "x") IS DISTINCT FROM "a"."from"
+        "#]],
+    );
+}

@@ -7,6 +7,8 @@
 //!   to be scanned with their pseudo-columns ([`WIDE`]), and `*` is spelled out per relation
 //!   without them. Elsewhere no scan has them, so that neither `*` nor `NATURAL JOIN` sees them.
 //! - Columns of a `SELECT` without a name get the one PostgreSQL would give.
+//! - `a.b` where `a` is a relation of a query around gets a schema, so that it cannot be taken for
+//!   the field `b` of a column `a` ([`Preparer::qualify_outer`]).
 //! - Casts to types of which Arrow knows nothing become calls, and so do `MAP(k := v)` and
 //!   `STRUCT(f := e)`.
 
@@ -15,11 +17,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DuplicateTreatment, ExcludeSelectItem, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint,
-    JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    TableWithJoins, Value, Values, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+    AccessExpr, BinaryOperator, CastKind, DuplicateTreatment, ExcludeSelectItem, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join,
+    JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Subscript,
+    TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, Value, Values, Visit, VisitMut,
+    Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 use sql::ast::{DataType, position};
 
@@ -37,13 +40,14 @@ pub(super) const MODIFY: char = '\u{2}';
 /// Between a result column's name and its number, where several have the same name.
 pub(super) const AGAIN: char = '\u{1}';
 
+/// The schema given to a relation of a query around that was named without one.
+const OUTER: char = '\u{3}';
+/// The name of a subquery that `ANY` or `ALL` compares with.
+const COMPARED: &str = "\u{1}compared";
+
 /// Prepares a query for DataFusion.
 pub(super) fn prepare(query: &mut Query, relations: &dyn Relations) -> Result<()> {
-    let mut preparer = Preparer {
-        relations,
-        scopes: Vec::new(),
-        views: 0,
-    };
+    let mut preparer = Preparer::new(relations);
     match VisitMut::visit(query, &mut preparer) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(*error),
@@ -52,11 +56,7 @@ pub(super) fn prepare(query: &mut Query, relations: &dyn Relations) -> Result<()
 
 /// Prepares an expression that stands on its own, such as a value in `VALUES`.
 pub(super) fn prepare_expr(expr: &mut Expr, relations: &dyn Relations) -> Result<()> {
-    let mut preparer = Preparer {
-        relations,
-        scopes: Vec::new(),
-        views: 0,
-    };
+    let mut preparer = Preparer::new(relations);
     match VisitMut::visit(expr, &mut preparer) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(*error),
@@ -70,6 +70,10 @@ struct Preparer<'a> {
     relations: &'a dyn Relations,
     /// Names of the common table expressions of each query around.
     scopes: Vec<HashSet<String>>,
+    /// Relations in the `FROM` of each `SELECT` around, as they are called and with their schema.
+    visible: Vec<Vec<(String, Option<String>)>>,
+    /// Those that a subquery in that `FROM` does not see.
+    hidden: Vec<Vec<(String, Option<String>)>>,
     views: usize,
 }
 
@@ -103,19 +107,122 @@ impl VisitorMut for Preparer<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        let mut names = Vec::new();
+        each_factor(&select.from, &mut |factor| names.extend(shown_name(factor)));
+        self.visible.push(names);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> Flow {
+        self.visible.pop();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
-        flow(self.resolve(factor))
+        flow(self.resolve(factor))?;
+        if hides_siblings(factor)
+            && let Some(siblings) = self.visible.last_mut()
+        {
+            self.hidden.push(std::mem::take(siblings));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
+        if hides_siblings(factor)
+            && let Some(siblings) = self.visible.last_mut()
+            && let Some(hidden) = self.hidden.pop()
+        {
+            *siblings = hidden;
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        self.qualify_outer(expr);
         flow(rewrite_expr(expr))
     }
 }
 
+/// What a relation in `FROM` is called, and its schema if that is part of its name.
+fn shown_name(factor: &TableFactor) -> Option<(String, Option<String>)> {
+    match factor {
+        TableFactor::Table {
+            alias: Some(alias), ..
+        }
+        | TableFactor::Derived {
+            alias: Some(alias), ..
+        }
+        | TableFactor::Function {
+            alias: Some(alias), ..
+        }
+        | TableFactor::UNNEST {
+            alias: Some(alias), ..
+        } => Some((alias.name.value.clone(), None)),
+        TableFactor::Table { name, .. } => {
+            let (schema, table) = split(name)?;
+            let schema = schema.map(|schema| schema.value.clone());
+            Some((table.value.clone(), schema))
+        }
+        _ => None,
+    }
+}
+
+fn hides_siblings(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Derived { lateral: false, .. })
+}
+
+impl<'a> Preparer<'a> {
+    fn new(relations: &'a dyn Relations) -> Self {
+        Preparer {
+            relations,
+            scopes: Vec::new(),
+            visible: Vec::new(),
+            hidden: Vec::new(),
+            views: 0,
+        }
+    }
+}
+
 impl Preparer<'_> {
+    /// Gives `a.b` a schema where only a query around has a relation `a`.
+    ///
+    /// DataFusion would look for a column `a` with a field `b` in the innermost query first.
+    fn qualify_outer(&self, expr: &mut Expr) {
+        let Expr::CompoundIdentifier(names) = expr else {
+            return;
+        };
+        let ([first, _, ..], [outer @ .., inner]) = (names.as_slice(), self.visible.as_slice())
+        else {
+            return;
+        };
+        let is_first = |(name, _): &&(String, Option<String>)| *name == first.value;
+        if inner.iter().any(|relation| is_first(&relation)) {
+            return;
+        }
+        let Some((_, schema)) = outer.iter().rev().flatten().find(is_first) else {
+            return;
+        };
+        let schema = schema.clone().unwrap_or_else(|| OUTER.to_string());
+        let fields = names.split_off(2);
+        names.insert(0, Ident::with_quote('"', schema));
+        if !fields.is_empty() {
+            *expr = Expr::CompoundFieldAccess {
+                root: Box::new(expr.clone()),
+                access_chain: fields.into_iter().map(field_access).collect(),
+            };
+        }
+    }
+
     fn prepare_selects(&mut self, body: &mut SetExpr, order: &[Expr]) -> Flow {
         match body {
             SetExpr::Select(select) => flow(self.prepare_select(select, order)),
+            SetExpr::SetOperation {
+                op: op @ (SetOperator::Intersect | SetOperator::Except),
+                set_quantifier: SetQuantifier::All,
+                ..
+            } => flow(Err(PlanError::unsupported(format!("{op} ALL")))),
             SetExpr::SetOperation { left, right, .. } => {
                 self.prepare_selects(left, &[])?;
                 self.prepare_selects(right, &[])
@@ -334,6 +441,16 @@ impl Preparer<'_> {
 
     /// Checks that a relation exists, and puts a view in place of its name.
     fn resolve(&mut self, factor: &mut TableFactor) -> Result<()> {
+        // `unnest(list) AS x` names the column, too.
+        if let TableFactor::UNNEST {
+            alias: Some(alias),
+            array_exprs,
+            ..
+        } = factor
+            && let ([_], true) = (array_exprs.as_slice(), alias.columns.is_empty())
+        {
+            alias.columns.push(alias_column(&alias.name.value));
+        }
         let TableFactor::Table {
             name,
             alias,
@@ -393,9 +510,11 @@ impl Preparer<'_> {
             }
             // The names of the query around mean nothing inside the view.
             let outer = std::mem::take(&mut self.scopes);
+            let visible = std::mem::take(&mut self.visible);
             let mut body = view.query.body.clone();
             let walked = VisitMut::visit(&mut *body, self);
             self.scopes = outer;
+            self.visible = visible;
             if let ControlFlow::Break(error) = walked {
                 return Err(*error);
             }
@@ -804,12 +923,70 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
             match function_name(function) {
                 Some("struct") => *expr = named_struct(function)?,
                 Some("map") => spread_assignments(function),
+                Some("mod") => {
+                    if let [dividend, divisor] = arguments(function).collect::<Vec<_>>()[..] {
+                        *expr = Expr::Nested(Box::new(Expr::BinaryOp {
+                            left: Box::new(Expr::Nested(Box::new(dividend.clone()))),
+                            op: BinaryOperator::Modulo,
+                            right: Box::new(Expr::Nested(Box::new(divisor.clone()))),
+                        }));
+                    }
+                }
                 _ => {}
+            }
+        }
+        // `(s).f` is `s->f`.
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+                    *access = field_access(field.clone());
+                }
+            }
+        }
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+            if let Expr::Subquery(query) = right.as_mut() {
+                rename(query);
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+fn field_access(field: Ident) -> AccessExpr {
+    let index = Expr::Value(Value::SingleQuotedString(field.value).with_span(field.span));
+    AccessExpr::Subscript(Subscript::Index { index })
+}
+
+/// Makes of a subquery one whose column has a qualifier that nothing else has. DataFusion puts the
+/// comparison with it inside, where a column of the query around could have the same name.
+fn rename(query: &mut Query) {
+    let mut select = select_all_from(ObjectName::from(Vec::new()));
+    for from in &mut select.from {
+        from.relation = TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query.clone()),
+            alias: Some(TableAlias {
+                explicit: true,
+                name: Ident::with_quote('"', COMPARED),
+                columns: Vec::new(),
+                at: None,
+            }),
+            sample: None,
+        };
+    }
+    *query = Query {
+        with: None,
+        body: Box::new(SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    };
 }
 
 fn lower_pseudo_column(name: &mut Ident) {

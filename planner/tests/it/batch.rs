@@ -237,3 +237,143 @@ fn aggregates_take_numeric_constants() {
     "#]],
     );
 }
+
+#[test]
+fn a_sum_of_bigint_must_be_one_at_the_end() {
+    check(
+        "SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)",
+        expect![[r#"
+            NumericOutOfRange: bigint out of range
+        "#]],
+    );
+    check(
+        "SELECT g, sum(x) FROM (VALUES (1, 9223372036854775807), (1, 1)) t(g, x) GROUP BY g",
+        expect![[r#"
+            NumericOutOfRange: bigint out of range
+        "#]],
+    );
+    check(
+        "SELECT g, sum(x), sum(DISTINCT x), sum(g::smallint), sum(1.5)
+         FROM (VALUES (1, 9223372036854775807), (1, 1), (1, -1), (1, -1), (2, NULL)) t(g, x)
+         GROUP BY g ORDER BY g",
+        expect![[r#"
+            +---+---------------------+---------------------+-------+-------+
+            | g | sum                 | sum2               | sum3 | sum4 |
+            +---+---------------------+---------------------+-------+-------+
+            | 1 | 9223372036854775806 | 9223372036854775807 | 4     | 6.0   |
+            | 2 |                     |                     | 2     | 1.5   |
+            +---+---------------------+---------------------+-------+-------+
+        "#]],
+    );
+    check(
+        "SELECT x, sum(x) OVER (ORDER BY x ROWS 1 PRECEDING) AS s
+         FROM (VALUES (9223372036854775807), (-1), (-2)) t(x)",
+        expect![[r#"
+            +---------------------+---------------------+
+            | x                   | s                   |
+            +---------------------+---------------------+
+            | -2                  | -2                  |
+            | -1                  | -3                  |
+            | 9223372036854775807 | 9223372036854775806 |
+            +---------------------+---------------------+
+        "#]],
+    );
+}
+
+#[test]
+fn any_and_all_compare_with_columns_of_the_same_name() {
+    for (condition, expected) in [
+        (
+            "x > ANY (SELECT x FROM i)",
+            expect![[r#"
+            +---+
+            | x |
+            +---+
+            | 2 |
+            | 3 |
+            +---+
+        "#]],
+        ),
+        (
+            "x >= ALL (SELECT x FROM i)",
+            expect![[r#"
+            +---+
+            | x |
+            +---+
+            | 2 |
+            | 3 |
+            +---+
+        "#]],
+        ),
+        (
+            "(x < ALL (SELECT x FROM i WHERE x > 5)) IS TRUE",
+            expect![[r#"
+            +---+
+            | x |
+            +---+
+            | 1 |
+            | 2 |
+            | 3 |
+            |   |
+            +---+
+        "#]],
+        ),
+        (
+            "x <> ALL (SELECT x FROM i)",
+            expect![[r#"
+            +---+
+            | x |
+            +---+
+            | 3 |
+            +---+
+        "#]],
+        ),
+    ] {
+        check(
+            &format!(
+                "WITH i(x) AS (VALUES (1), (2))
+                 SELECT x FROM (VALUES (1), (2), (3), (NULL)) o(x) WHERE {condition} ORDER BY x"
+            ),
+            expected,
+        );
+    }
+}
+
+#[test]
+fn counts_of_rows_are_not_negative() {
+    check(
+        "SELECT 1 LIMIT -1",
+        expect![[r#"
+        InvalidLimit: LIMIT must not be negative
+    "#]],
+    );
+    check(
+        "SELECT 1 LIMIT 1 OFFSET -1",
+        expect![[r#"
+        InvalidOffset: OFFSET must not be negative
+    "#]],
+    );
+}
+
+#[test]
+fn standard_syntax_of_functions() {
+    check(
+        "SELECT extract(year FROM DATE '2024-02-29') AS y, extract(epoch FROM TIMESTAMP '1970-01-01 00:01:00.5') AS e,
+                substring('abcdef' FROM 2 FOR 3) AS s, position('c' IN 'abc') AS p,
+                overlay('abcdef' PLACING 'xx' FROM 2 FOR 3) AS o, trim(BOTH 'x' FROM 'xax') AS t,
+                mod(7 + 1, 2 + 1) AS m, (STRUCT(a := 1)).a AS f, now() > TIMESTAMP '2024-01-01' AS n",
+        expect![[r#"
+            +------+------+-----+---+-------+---+---+---+------+
+            | y    | e    | s   | p | o     | t | m | f | n    |
+            +------+------+-----+---+-------+---+---+---+------+
+            | 2024 | 60.5 | bcd | 3 | axxef | a | 2 | 1 | true |
+            +------+------+-----+---+-------+---+---+---+------+
+        "#]],
+    );
+    check(
+        "SELECT 1 WHERE 1 IN (SELECT 1, 2)",
+        expect![[r#"
+        Syntax: subquery has too many columns
+    "#]],
+    );
+}

@@ -389,3 +389,86 @@ fn what_is_not_offered() {
     "#]],
     );
 }
+
+#[test]
+fn a_qualified_name_is_a_column_of_an_outer_relation_before_it_is_a_field() {
+    check(
+        "SELECT name FROM airlines carrier
+         WHERE EXISTS (SELECT 1 FROM flights WHERE flights.carrier = carrier.carrier)",
+        expect![[r#"
+            (name text)
+            Projection: carrier.name
+              Filter: EXISTS (<subquery>)
+                Subquery:
+                  Projection: Int64(1) AS ?column?
+                    Filter: flights.carrier = outer_ref(carrier.carrier)
+                      TableScan: flights projection=[carrier, tailnum, dep_delay, distance]
+                SubqueryAlias: carrier
+                  TableScan: airlines projection=[carrier, name]
+        "#]],
+    );
+    check(
+        "SELECT at FROM odd WHERE EXISTS (SELECT 1 FROM planes WHERE odd.place.city = tailnum)",
+        expect![[r#"
+            (at timestamp without time zone)
+            Projection: odd.at
+              Filter: EXISTS (<subquery>)
+                Subquery:
+                  Projection: Int64(1) AS ?column?
+                    Filter: get_field(outer_ref(odd.place), Utf8("city")) = planes.tailnum
+                      TableScan: planes projection=[tailnum, year, seats]
+                TableScan: odd projection=[id, doc, tags, attrs, place, at, price]
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM airlines place, (SELECT * FROM odd WHERE place.city = 'x') o",
+        expect![[r#"
+            (?column? bigint)
+            Projection: Int64(1) AS ?column?
+              Cross Join:
+                SubqueryAlias: place
+                  TableScan: airlines projection=[carrier, name]
+                SubqueryAlias: o
+                  Projection: odd.id, odd.doc, odd.tags, odd.attrs, odd.place, odd.at, odd.price
+                    Filter: get_field(odd.place, Utf8("city")) = Utf8("x")
+                      TableScan: odd projection=[id, doc, tags, attrs, place, at, price]
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM airlines place, LATERAL (SELECT id FROM odd WHERE place.name = 'x') o",
+        expect![[r#"
+            (?column? bigint)
+            Projection: Int64(1) AS ?column?
+              Cross Join:
+                SubqueryAlias: place
+                  TableScan: airlines projection=[carrier, name]
+                SubqueryAlias: o
+                  Subquery:
+                    Projection: odd.id
+                      Filter: outer_ref(place.name) = Utf8("x")
+                        TableScan: odd projection=[id, doc, tags, attrs, place, at, price]
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM airlines tags WHERE EXISTS (SELECT 1 FROM odd WHERE tags.nosuch = 'x')",
+        expect![[r#"
+            UndefinedRelation: missing FROM-clause entry for table "tags" at 67
+        "#]],
+    );
+}
+
+#[test]
+fn set_operations_that_count_duplicates_are_refused() {
+    check(
+        "SELECT carrier FROM flights EXCEPT ALL SELECT carrier FROM other",
+        expect![[r#"
+            Unsupported: EXCEPT ALL is not supported
+        "#]],
+    );
+    check(
+        "SELECT carrier FROM flights INTERSECT ALL SELECT carrier FROM other",
+        expect![[r#"
+            Unsupported: INTERSECT ALL is not supported
+        "#]],
+    );
+}

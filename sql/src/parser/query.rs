@@ -13,6 +13,7 @@ use sqlparser::{
 use super::{Result, StatementParser, new_parser};
 use crate::{
     ast::{Emit, Query, WindowClause, Within},
+    dialect::begins_no_expression,
     error::{ParseError, ParseErrorKind},
     idents::constraint_mut,
 };
@@ -152,6 +153,13 @@ impl StatementParser<'_> {
                         clauses.cuts.push(index..self.parser.index());
                         index = self.parser.index();
                         continue;
+                    }
+                    if (word == "FROM" || word == "JOIN")
+                        && let Token::Word(next) = &self.parser.token_at(index + 1).token
+                        && next.quote_style.is_none()
+                        && begins_no_expression(next.keyword)
+                    {
+                        return Err(self.unexpected_at(index + 1).detail("expected a relation"));
                     }
                     if word == "TABLE" && self.begins_query(start, index) {
                         clauses.tables.push(index);
