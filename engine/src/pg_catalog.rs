@@ -184,7 +184,15 @@ impl SystemQuery {
                 .split(rewrite::AGAIN)
                 .next()
                 .unwrap_or_default();
-            field.as_ref().clone().with_name(name)
+            let field = field.as_ref().clone().with_name(name);
+            match field.data_type() {
+                // The catalog has no arrays of numbers so large but those of identifiers.
+                DataType::List(item) if *item.data_type() == DataType::Int64 => {
+                    let item = definitions::identifiers(item);
+                    field.with_data_type(DataType::List(Arc::new(item)))
+                }
+                _ => field,
+            }
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }

@@ -41,9 +41,7 @@ impl Table {
                 "char" => (DataType::Utf8, Some("")),
                 "int2[]" => (list(DataType::Int16), None),
                 "oid[]" => {
-                    let item = Field::new_list_field(DataType::Int64, true).with_metadata(
-                        HashMap::from([(LOGICAL_TYPE.to_owned(), "pg.oid".to_owned())]),
-                    );
+                    let item = identifiers(&Field::new_list_field(DataType::Int64, true));
                     (DataType::List(Arc::new(item)), None)
                 }
                 "text[]" => (list(DataType::Utf8), None),
@@ -95,6 +93,12 @@ impl Table {
         RecordBatch::try_new_with_options(Arc::new(Schema::new(self.fields)), arrays, &options)
             .expect("columns are as long as each other")
     }
+}
+
+/// The same field, told to clients as object identifiers.
+pub fn identifiers(field: &Field) -> Field {
+    let metadata = HashMap::from([(LOGICAL_TYPE.to_owned(), "pg.oid".to_owned())]);
+    field.clone().with_metadata(metadata)
 }
 
 /// Who owns everything.

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator,
-    Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::SystemTables;
@@ -318,7 +318,16 @@ impl Rewriter<'_> {
             (array, Some(text)) if array.ends_with("[]") && text.starts_with('{') => {
                 Some(array_literal(string(&text)))
             }
-            (array, _) if array.ends_with("[]") || array.ends_with("vector") => Some(take(inner)),
+            ("oid[]" | "name[]" | "char[]", _) => {
+                let element = match name {
+                    "oid[]" => DataType::BigInt(None),
+                    _ => DataType::Text,
+                };
+                let element = Box::new(element);
+                *data_type = DataType::Array(ArrayElemTypeDef::SquareBracket(element, None));
+                None
+            }
+            (vector, _) if vector.ends_with("vector") => Some(take(inner)),
             _ => None,
         }
     }

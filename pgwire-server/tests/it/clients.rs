@@ -256,8 +256,12 @@ async fn the_end_of_the_server_is_told() {
         .batch_execute("CREATE STREAM s (x int)")
         .await
         .expect("a stream");
-    let endless =
-        tokio::spawn(async move { client.query("SELECT x FROM s EMIT CHANGES", &[]).await });
+    // It runs when this returns.
+    let rows = client
+        .query_raw("SELECT x FROM s EMIT CHANGES", Vec::<i32>::new())
+        .await
+        .expect("rows");
+    let endless = tokio::spawn(async move { rows.try_collect::<Vec<_>>().await });
     let idle = server.connect().await;
     server.stop().await;
     let error = endless

@@ -47,3 +47,9 @@ SELECT name, setting FROM pg_settings WHERE name = 'TimeZone';
 
 -- pg_tables
 SELECT count(*) FROM pg_tables WHERE schemaname = 'public';
+
+-- SQLAlchemy: schemas
+SELECT pg_catalog.pg_namespace.nspname FROM pg_catalog.pg_namespace WHERE (pg_catalog.pg_namespace.nspname NOT LIKE 'pg/_' || '%' ESCAPE '/') ORDER BY pg_catalog.pg_namespace.nspname;
+
+-- SQLAlchemy: key columns
+SELECT con.conname, unnest(con.conkey) AS attnum, generate_subscripts(con.conkey, 1) AS ord FROM pg_catalog.pg_constraint AS con WHERE con.contype = 'p' ORDER BY 1;
