@@ -11,6 +11,7 @@
 
 mod analyze;
 mod dml;
+mod lateral_unnest;
 mod names;
 mod parameters;
 mod prepare;
@@ -183,6 +184,7 @@ impl<'a> Binder<'a> {
     }
 
     fn complete(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = lateral_unnest::rewrite(plan)?;
         let plan = analyze::analyze(plan, &self.names.options, self.options.zone())?;
         let plan = parameters::infer(plan)?;
         self.attach(plan)

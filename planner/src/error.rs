@@ -360,7 +360,7 @@ fn reword(message: &str) -> Option<PlanError> {
             )),
         );
     }
-    if message.starts_with("physical plan does not support logical expression") {
+    if message.starts_with("Physical plan does not support logical expression") {
         return Some(PlanError::new(
             Kind::Unsupported,
             "a subquery in this place is not supported",

@@ -377,3 +377,53 @@ fn standard_syntax_of_functions() {
     "#]],
     );
 }
+
+#[test]
+fn unnest_takes_lists_of_the_relations_before_it() {
+    check(
+        "SELECT id, x, y FROM (VALUES (1, make_array(1, 2)), (2, NULL), (3, make_array(5))) t(id, list),
+                unnest(t.list) AS x, unnest(make_array(x, list[1])) AS u(y)
+         WHERE y > 1",
+        expect![[r#"
+            +----+---+---+
+            | id | x | y |
+            +----+---+---+
+            | 1  | 2 | 2 |
+            | 3  | 5 | 5 |
+            | 3  | 5 | 5 |
+            +----+---+---+
+        "#]],
+    );
+    check(
+        "SELECT id, x FROM (VALUES (1, make_array(1, 2)), (2, NULL)) t(id, list), unnest(list) AS x",
+        expect![[r#"
+            +----+---+
+            | id | x |
+            +----+---+
+            | 1  | 1 |
+            | 1  | 2 |
+            +----+---+
+        "#]],
+    );
+    check(
+        "SELECT a, b FROM unnest(make_array(1, 2)) AS a, unnest(make_array(3)) AS b",
+        expect![[r#"
+            +---+---+
+            | a | b |
+            +---+---+
+            | 1 | 3 |
+            | 2 | 3 |
+            +---+---+
+        "#]],
+    );
+}
+
+#[test]
+fn a_subquery_where_it_cannot_be_run_is_refused() {
+    check(
+        "SELECT EXISTS (SELECT 1 WHERE o.x > 1) FROM (VALUES (1)) o(x)",
+        expect![[r#"
+            Unsupported: a subquery in this place is not supported
+        "#]],
+    );
+}

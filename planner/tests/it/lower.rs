@@ -537,9 +537,11 @@ fn unnest() {
     stream(
         "SELECT o.id, t.tag FROM odd o, unnest(o.tags) AS t(tag)",
         expect![[r#"
-        Unsupported: this subquery is not supported in a continuous query
-        DETAIL: It could not be turned into a join.
-    "#]],
+            unnest-1: unnest tags
+            │    no key · append-only · no state
+            └─ source-odd: read odd (id, tags)
+                    no key · append-only · no state
+        "#]],
     );
 }
 
@@ -718,4 +720,41 @@ fn long_chains_are_planned() {
         OutputKind::Stream,
     );
     assert!(plan.contains("where"), "{}", &plan[..200]);
+}
+
+#[test]
+fn an_unnest_of_a_column_needs_no_join() {
+    stream(
+        "SELECT o.at, x FROM odd o, unnest(o.tags) AS x WHERE x <> 'a'",
+        expect![[r#"
+            filter-1: where "unnest(x)" != 'a'
+            │    no key · append-only · no state
+            └─ unnest-1: unnest tags
+               │    no key · append-only · no state
+               └─ project-1: select at, tags
+                  │    no key · append-only · no state
+                  └─ source-odd: read odd (tags, at)
+                          no key · append-only · no state
+        "#]],
+    );
+    stream(
+        "SELECT o.at, u.x FROM odd o JOIN unnest(o.tags) AS u(x) ON u.x <> 'a'",
+        expect![[r#"
+            filter-1: where "unnest(x)" != 'a'
+            │    no key · append-only · no state
+            └─ unnest-1: unnest tags
+               │    no key · append-only · no state
+               └─ project-1: select at, tags
+                  │    no key · append-only · no state
+                  └─ source-odd: read odd (tags, at)
+                          no key · append-only · no state
+        "#]],
+    );
+    stream(
+        "SELECT o.at, x FROM odd o LEFT JOIN unnest(o.tags) AS x ON true",
+        expect![[r#"
+            Unsupported: this subquery is not supported in a continuous query
+            DETAIL: It could not be turned into a join.
+        "#]],
+    );
 }
