@@ -51,6 +51,9 @@ impl Default for EngineConfig {
     }
 }
 
+/// Held by a DDL statement.
+pub(crate) type DdlGuard = tokio::sync::OwnedMutexGuard<()>;
+
 /// A running engine.
 pub struct Engine {
     pub(crate) config: EngineConfig,
@@ -60,7 +63,7 @@ pub struct Engine {
     catalog: RwLock<Arc<Catalog>>,
     catalog_topic: Topic,
     /// Held by a DDL statement from its checks to its end.
-    pub(crate) ddl: tokio::sync::Mutex<()>,
+    ddl: Arc<tokio::sync::Mutex<()>>,
     pub(crate) writes: crate::write_locks::WriteLocks,
     pub(crate) batch: crate::batch::BatchRuntime,
     /// The last wall-clock time handed out, so that time never goes back.
@@ -118,7 +121,7 @@ impl Engine {
             schemas,
             catalog: RwLock::new(Arc::new(catalog)),
             catalog_topic,
-            ddl: tokio::sync::Mutex::new(()),
+            ddl: Arc::default(),
             writes: crate::write_locks::WriteLocks::default(),
             batch,
             last_now: AtomicI64::new(0),
@@ -148,14 +151,33 @@ impl Engine {
         self.catalog.read().clone()
     }
 
-    /// Makes changes of a DDL statement durable, then visible. The caller holds [`Engine::ddl`].
-    pub(crate) async fn commit_changes(&self, changes: Vec<Change>) -> Result<Arc<Catalog>> {
-        append_changes(&self.log, &self.catalog_topic, &changes)?.await?;
-        let mut catalog = Catalog::clone(&self.catalog());
-        catalog.apply(changes);
-        let catalog = Arc::new(catalog);
-        *self.catalog.write() = catalog.clone();
-        Ok(catalog)
+    /// Waits for other DDL statements to end.
+    pub(crate) async fn lock_ddl(&self) -> DdlGuard {
+        self.ddl.clone().lock_owned().await
+    }
+
+    /// Makes changes of a DDL statement durable, puts them into effect, then makes them visible. Once
+    /// begun, all of this happens even if the client does not wait for it: a record in the log that
+    /// the catalog in memory knows nothing of would contradict the next one.
+    pub(crate) async fn commit_changes(
+        self: &Arc<Self>,
+        ddl: DdlGuard,
+        changes: Vec<Change>,
+        take_effect: impl FnOnce(&Arc<Engine>, &Catalog) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let engine = self.clone();
+        let committing = tokio::spawn(async move {
+            let _ddl = ddl;
+            append_changes(&engine.log, &engine.catalog_topic, &changes)?.await?;
+            let mut catalog = Catalog::clone(&engine.catalog());
+            catalog.apply(changes);
+            let effect = take_effect(&engine, &catalog);
+            *engine.catalog.write() = Arc::new(catalog);
+            effect
+        });
+        committing
+            .await
+            .map_err(|error| Error::Internal(format!("a definition failed: {error}")))?
     }
 
     /// Wall-clock time in microseconds since the epoch UTC; never goes back while the process lives.

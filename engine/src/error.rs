@@ -102,6 +102,7 @@ pub enum StatementErrorKind {
     DependentObjects,
     NotNullViolation,
     ReadOnly,
+    Deadlock,
     InFailedTransaction,
     NoActiveTransaction,
     ActiveTransaction,

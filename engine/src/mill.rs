@@ -243,7 +243,7 @@ impl Mill {
 
     /// Takes relations at one epoch, at least `epoch`, once all of them can be read.
     pub async fn snapshot(
-        &self,
+        self: &Arc<Self>,
         relations: &[RelationId],
         epoch: u64,
     ) -> Result<ConsistentSnapshot> {
@@ -251,7 +251,21 @@ impl Mill {
         self.wait_frontier(epoch).await?;
         loop {
             standings.borrow_and_update();
-            if let Some(snapshot) = self.try_snapshot(relations)? {
+            let now = self
+                .turning
+                .try_lock()
+                .map(|turning| self.try_snapshot(&turning, relations));
+            let taken = match now {
+                Some(taken) => taken?,
+                None => {
+                    // A round may take long: others on this thread do not wait for it.
+                    let (mill, relations) = (self.clone(), relations.to_vec());
+                    tokio::task::spawn_blocking(move || mill.try_snapshot(&mill.lock(), &relations))
+                        .await
+                        .map_err(|error| Error::Internal(format!("no snapshot: {error}")))??
+                }
+            };
+            if let Some(snapshot) = taken {
                 return Ok(snapshot);
             }
             standings.changed().await.map_err(|_| Error::ShuttingDown)?;
@@ -259,8 +273,11 @@ impl Mill {
     }
 
     /// Takes relations as they are, unless one of them is still being filled.
-    fn try_snapshot(&self, relations: &[RelationId]) -> Result<Option<ConsistentSnapshot>> {
-        let turning = self.lock();
+    fn try_snapshot(
+        &self,
+        turning: &Turning,
+        relations: &[RelationId],
+    ) -> Result<Option<ConsistentSnapshot>> {
         if !turning.carried.is_empty() && self.log.fault().is_none() {
             // A resumed query's table is ahead of those who read it until the next round.
             return Ok(None);
@@ -534,7 +551,10 @@ impl Mill {
             workers: Some(&self.workers),
         };
         let output = circuit.step(inputs, &context)?;
-        self.processing_log.write(errors)?;
+        match bindings.iter().any(|binding| binding.reads_errors) {
+            true => errors.trace(),
+            false => self.processing_log.write(errors)?,
+        }
         Ok(output)
     }
 

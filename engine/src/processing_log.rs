@@ -106,6 +106,22 @@ impl Collector {
     }
 }
 
+impl Collector {
+    /// Says in the server's log what must not go into the stream: errors of queries that read it would
+    /// come back to them for ever.
+    pub fn trace(self) {
+        let Collected { errors, dropped } = self.collected.into_inner();
+        if let Some(first) = errors.first() {
+            tracing::warn!(
+                query = %self.query,
+                errors = errors.len() + dropped,
+                reason = %first.reason,
+                "rows of a query over the processing log failed"
+            );
+        }
+    }
+}
+
 impl ErrorSink for Collector {
     fn report(&self, error: RowError) {
         let mut collected = self.collected.lock();

@@ -89,6 +89,7 @@ fn of_statement(kind: StatementErrorKind) -> &'static str {
         Kind::InvalidDefinition => "42P16", // invalid_table_definition
         Kind::DependentObjects => "2BP01",  // dependent_objects_still_exist
         Kind::NotNullViolation => "23502",  // not_null_violation
+        Kind::Deadlock => "40P01",          // deadlock_detected
         Kind::ReadOnly => "25006",          // read_only_sql_transaction
         Kind::InFailedTransaction => "25P02", // in_failed_sql_transaction
         Kind::NoActiveTransaction => "25P01", // no_active_sql_transaction

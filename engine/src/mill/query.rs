@@ -12,6 +12,7 @@ use crate::change_batch::ChangeBatch;
 use crate::circuit::Circuit;
 use crate::error::{Error, Result};
 use crate::mill::relation::rowtime_column;
+use crate::processing_log::PROCESSING_LOG;
 
 /// Changes of relations between two epochs.
 pub type Deltas = HashMap<RelationId, Arc<Vec<ChangeBatch>>>;
@@ -22,6 +23,8 @@ pub struct Binding {
     pub step: usize,
     pub relation: RelationId,
     pub kind: RelationKind,
+    /// Whether it is the processing log, or derived from it.
+    pub reads_errors: bool,
     columns: Vec<SourceColumn>,
     schema: SchemaRef,
     /// How many columns of its own the relation has.
@@ -42,6 +45,9 @@ pub fn bind(plan: &StepPlan, catalog: &Catalog) -> Result<Vec<Binding>> {
             step,
             relation: relation.id,
             kind: relation.kind,
+            reads_errors: catalog
+                .relation_by_name(PROCESSING_LOG)
+                .is_some_and(|log| catalog.flows_into(log.id, relation.id)),
             columns: source.columns.clone(),
             schema: node.schema.clone(),
             width: relation.columns.fields().len(),

@@ -18,6 +18,7 @@ use sql::ast::{
 use crate::catalog::{
     Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
 };
+use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::response::Response;
@@ -50,7 +51,7 @@ impl Session {
         };
         let name = relation_name(&create.name)?;
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
         let catalog = engine.catalog();
         if let Some(existing) = catalog.relation_by_name(&name) {
             if create.if_not_exists {
@@ -98,7 +99,12 @@ impl Session {
             definition: statement.to_string(),
             dialect: self.settings.dialect_name().to_owned(),
         };
-        self.install(relation, None).await?;
+        let changes = vec![Change::PutRelation(Box::new(relation.clone()))];
+        self.engine
+            .commit_changes(ddl, changes, move |engine, catalog| {
+                start(engine, catalog, relation, None)
+            })
+            .await?;
         Ok(done(format!("CREATE {word}")))
     }
 
@@ -151,7 +157,7 @@ impl Session {
         };
         let name = relation_name(&create.name)?;
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
         let catalog = engine.catalog();
         let mut replaced = None;
         if let Some(existing) = catalog.relation_by_name(&name) {
@@ -244,15 +250,15 @@ impl Session {
         };
         changes.push(Change::PutRelation(Box::new(relation.clone())));
         changes.push(Change::PutQuery(Box::new(query.clone())));
-        let catalog = self.engine.commit_changes(changes).await?;
-        if let Some((relations, queries)) = gone {
-            self.forget(
-                &replaced.into_iter().collect::<Vec<_>>(),
-                &relations,
-                &queries,
-            );
-        }
-        self.start(&catalog, relation, Some(query))?;
+        self.engine
+            .commit_changes(ddl, changes, move |engine, catalog| {
+                if let Some((relations, queries)) = gone {
+                    let replaced: Vec<_> = replaced.into_iter().collect();
+                    forget(engine, &replaced, &relations, &queries);
+                }
+                start(engine, catalog, relation, Some(query))
+            })
+            .await?;
         Ok(done(format!("CREATE {word}")))
     }
 
@@ -313,30 +319,6 @@ impl Session {
         })
     }
 
-    /// Writes the catalog record and starts what was made.
-    async fn install(&mut self, relation: Relation, query: Option<Query>) -> Result<()> {
-        let mut changes = vec![Change::PutRelation(Box::new(relation.clone()))];
-        if let Some(query) = &query {
-            changes.push(Change::PutQuery(Box::new(query.clone())));
-        }
-        let catalog = self.engine.commit_changes(changes).await?;
-        self.start(&catalog, relation, query)
-    }
-
-    fn start(&self, catalog: &Catalog, relation: Relation, query: Option<Query>) -> Result<()> {
-        if let Some(topic) = relation.topic {
-            self.engine
-                .schemas
-                .insert(topic, relation.log_schema(), relation.key.clone());
-        }
-        self.engine.mill.add_relation(Arc::new(relation))?;
-        if let Some(query) = query {
-            let bindings = bind(&query.plan, catalog)?;
-            self.engine.mill.add_query(Arc::new(query), bindings)?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
         if config.name.starts_with("__") {
             return Err(StatementError::new(
@@ -367,7 +349,7 @@ impl Session {
             DropKind::MaterializedView => "MATERIALIZED VIEW",
         };
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
         let catalog = engine.catalog();
         self.warn_of_transaction(word);
         let mut relations: Vec<Arc<Relation>> = Vec::new();
@@ -443,23 +425,14 @@ impl Session {
                 .iter()
                 .map(|relation| Change::DropRelation(relation.id)),
         );
-        self.engine.commit_changes(changes).await?;
         let ids: Vec<RelationId> = relations.iter().map(|relation| relation.id).collect();
-        self.forget(&relations, &ids, &queries);
+        self.engine
+            .commit_changes(ddl, changes, move |engine, _| {
+                forget(engine, &relations, &ids, &queries);
+                Ok(())
+            })
+            .await?;
         Ok(done(format!("DROP {word}")))
-    }
-
-    /// Lets go of what is no longer in the catalog.
-    fn forget(&self, relations: &[Arc<Relation>], ids: &[RelationId], queries: &[String]) {
-        self.engine.mill.remove(ids, queries);
-        for relation in relations {
-            self.engine.writes.forget(relation.id);
-            if let Some(topic) = relation.topic
-                && let Err(error) = self.engine.log.drop_topic(log_store::TopicId(topic))
-            {
-                tracing::warn!(relation = %relation.name, %error, "topic could not be dropped; the next start will try again");
-            }
-        }
     }
 
     pub(super) fn warn_of_transaction(&mut self, word: &str) {
@@ -467,6 +440,39 @@ impl Session {
             self.notice(format!(
                 "{word}: definitions take effect at once and are not part of the transaction"
             ));
+        }
+    }
+}
+
+/// Starts what was made.
+fn start(
+    engine: &Arc<Engine>,
+    catalog: &Catalog,
+    relation: Relation,
+    query: Option<Query>,
+) -> Result<()> {
+    if let Some(topic) = relation.topic {
+        engine
+            .schemas
+            .insert(topic, relation.log_schema(), relation.key.clone());
+    }
+    engine.mill.add_relation(Arc::new(relation))?;
+    if let Some(query) = query {
+        let bindings = bind(&query.plan, catalog)?;
+        engine.mill.add_query(Arc::new(query), bindings)?;
+    }
+    Ok(())
+}
+
+/// Lets go of what is no longer in the catalog.
+fn forget(engine: &Engine, relations: &[Arc<Relation>], ids: &[RelationId], queries: &[String]) {
+    engine.mill.remove(ids, queries);
+    for relation in relations {
+        engine.writes.forget(relation.id);
+        if let Some(topic) = relation.topic
+            && let Err(error) = engine.log.drop_topic(log_store::TopicId(topic))
+        {
+            tracing::warn!(relation = %relation.name, %error, "topic could not be dropped; the next start will try again");
         }
     }
 }

@@ -6,6 +6,7 @@ use datafusion::scalar::ScalarValue;
 use sql::ast::{Insert, InsertSource, QueryTarget, Statement};
 
 use crate::catalog::{Change, Query, QueryStatus, Relation, SinkKind};
+use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::response::Response;
@@ -24,7 +25,7 @@ impl Session {
             return Err(Error::Internal("only a query runs continuously".into()));
         };
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
         let catalog = engine.catalog();
         self.warn_of_transaction("INSERT INTO … SELECT");
         let planned = self.plan_insert(insert, parameters).await?;
@@ -76,16 +77,19 @@ impl Session {
             sequence: number,
         };
         let changes = vec![Change::PutQuery(Box::new(query.clone()))];
-        let catalog = self.engine.commit_changes(changes).await?;
-        let bindings = bind(&query.plan, &catalog)?;
-        self.engine.mill.add_query(Arc::new(query), bindings)?;
+        self.engine
+            .commit_changes(ddl, changes, move |engine, catalog| {
+                let bindings = bind(&query.plan, catalog)?;
+                engine.mill.add_query(Arc::new(query), bindings)
+            })
+            .await?;
         self.notice(format!("query {id} runs until it is terminated"));
         Ok(done("INSERT 0 0"))
     }
 
     pub(super) async fn terminate(&mut self, target: &QueryTarget) -> Result<Response> {
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
         let queries = self.targets(target)?;
         // What such a query maintained stays as it is, and is written by nobody any more.
         let catalog = self.engine.catalog();
@@ -101,43 +105,65 @@ impl Session {
             }
         }
         if !changes.is_empty() {
-            self.engine.commit_changes(changes).await?;
             let ids: Vec<String> = queries.iter().map(|query| query.id.clone()).collect();
-            self.engine.mill.remove(&[], &ids);
+            self.engine
+                .commit_changes(ddl, changes, move |engine, _| {
+                    engine.mill.remove(&[], &ids);
+                    Ok(())
+                })
+                .await?;
+            // Nobody can compute again what they have put into their tables.
+            let mill = self.engine.mill.clone();
+            tokio::task::spawn_blocking(move || mill.checkpoint())
+                .await
+                .map_err(|error| Error::Internal(error.to_string()))??;
         }
         Ok(done("TERMINATE"))
     }
 
     pub(super) async fn pause(&mut self, target: &QueryTarget) -> Result<Response> {
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
+        let ddl = engine.lock_ddl().await;
+        let mut changes = Vec::new();
+        let mut refused = Ok(());
         for query in self.targets(target)? {
-            self.engine.mill.pause(&query.id)?;
-            self.put_status(&query, QueryStatus::Paused).await?;
+            refused = self.engine.mill.pause(&query.id);
+            if refused.is_err() {
+                break;
+            }
+            changes.extend(with_status(&query, QueryStatus::Paused));
         }
+        if !changes.is_empty() {
+            self.engine
+                .commit_changes(ddl, changes, |_, _| Ok(()))
+                .await?;
+        }
+        refused?;
         Ok(done("PAUSE"))
     }
 
     pub(super) async fn resume(&mut self, target: &QueryTarget) -> Result<Response> {
         let engine = self.engine.clone();
-        let _ddl = engine.ddl.lock().await;
-        for query in self.targets(target)? {
-            self.put_status(&query, QueryStatus::Running).await?;
-            self.engine.mill.resume(&query.id)?;
+        let ddl = engine.lock_ddl().await;
+        let queries = self.targets(target)?;
+        let changes: Vec<Change> = queries
+            .iter()
+            .filter_map(|query| with_status(query, QueryStatus::Running))
+            .collect();
+        let resume = move |engine: &Arc<Engine>| {
+            queries
+                .iter()
+                .try_for_each(|query| engine.mill.resume(&query.id))
+        };
+        if changes.is_empty() {
+            // One that has failed is not paused.
+            resume(&engine)?;
+        } else {
+            self.engine
+                .commit_changes(ddl, changes, move |engine, _| resume(engine))
+                .await?;
         }
         Ok(done("RESUME"))
-    }
-
-    async fn put_status(&self, query: &Query, status: QueryStatus) -> Result<()> {
-        if query.status == status {
-            return Ok(());
-        }
-        let mut query = query.clone();
-        query.status = status;
-        self.engine
-            .commit_changes(vec![Change::PutQuery(Box::new(query))])
-            .await?;
-        Ok(())
     }
 
     fn targets(&self, target: &QueryTarget) -> Result<Vec<Arc<Query>>> {
@@ -147,4 +173,11 @@ impl Session {
             QueryTarget::Id(id) => Ok(vec![catalog.expect_query(id)?.clone()]),
         }
     }
+}
+
+/// What gives a query another status.
+fn with_status(query: &Query, status: QueryStatus) -> Option<Change> {
+    let mut changed = query.clone();
+    changed.status = status;
+    (changed.status != query.status).then(|| Change::PutQuery(Box::new(changed)))
 }

@@ -4,6 +4,7 @@
 //! reader all of it or nothing. Its own reads do not see it before.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use log_store::NewBatch;
 use sql::ast::TransactionModes;
@@ -16,6 +17,9 @@ use crate::write_locks::WriteGuard;
 
 /// Bytes that a transaction may write.
 const TRANSACTION_BYTES_MAX: usize = 512 << 20;
+
+/// A transaction that holds a table and waits this long for another is given up.
+const DEADLOCK_AFTER: Duration = Duration::from_secs(5);
 
 /// An open transaction.
 #[derive(Default)]
@@ -100,10 +104,28 @@ impl Session {
             }
             (None, _) => {}
         }
-        let guard = if exclusive {
-            self.engine.writes.exclusive(relation).await
+        let holds_others = self
+            .transaction
+            .as_ref()
+            .is_some_and(|transaction| !transaction.guards.is_empty());
+        let writes = &self.engine.writes;
+        let locking = async {
+            match exclusive {
+                true => writes.exclusive(relation).await,
+                false => writes.shared(relation).await,
+            }
+        };
+        let guard = if holds_others {
+            // Whoever has it may be waiting for what this transaction has.
+            tokio::time::timeout(DEADLOCK_AFTER, locking)
+                .await
+                .map_err(|_| {
+                    StatementError::new(StatementErrorKind::Deadlock, "deadlock detected")
+                        .with_detail("The transaction has written one table and waits for another that others are writing.")
+                        .with_hint("Try the transaction again; write tables in the same order everywhere.")
+                })?
         } else {
-            self.engine.writes.shared(relation).await
+            locking.await
         };
         match &mut self.transaction {
             None => Ok(Some(guard)),

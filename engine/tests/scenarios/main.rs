@@ -196,3 +196,29 @@ async fn an_update_may_move_every_key_to_its_neighbour() {
     );
     engine.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminated_query_has_left_survives_a_crash() {
+    let dir = TempDir::new().unwrap();
+    let engine = open(dir.path()).await;
+    let mut session = engine.session(SessionParameters::default());
+    run(&mut session, SET_UP).await;
+    let query = query_of(&mut session, "W").await;
+    run(
+        &mut session,
+        &format!("INSERT INTO s VALUES (3, 4); FLUSH; TERMINATE {query}"),
+    )
+    .await;
+    assert_eq!(run(&mut session, "SELECT * FROM w").await, "3 7");
+    let copied = crash(dir.path());
+    engine.shutdown().await.unwrap();
+    let engine = open(copied.path()).await;
+    let mut session = engine.session(SessionParameters::default());
+    run(&mut session, "INSERT INTO s VALUES (5, 100); FLUSH").await;
+    assert_eq!(run(&mut session, "SELECT * FROM w").await, "3 7");
+    assert_eq!(
+        run(&mut session, "SELECT * FROM v").await,
+        "1 1, 2 2, 3 4, 5 100"
+    );
+    engine.shutdown().await.unwrap();
+}
