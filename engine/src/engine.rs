@@ -202,7 +202,7 @@ fn open_log(config: &EngineConfig, schemas: &Schemas) -> Result<Log> {
     };
     let (log, report) = Log::open(
         log_config,
-        Arc::new(log_store::RealDisk::default()),
+        Arc::new(log_store::RealDisk),
         Arc::new(log_store::SystemClock),
         Arc::new(crate::row_codec::Codec::new(schemas.clone())),
     )?;

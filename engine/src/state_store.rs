@@ -136,10 +136,6 @@ impl Checkpoint {
         self.cleared.push(owner_prefix(owner));
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.batch.is_empty() && self.cleared.is_empty()
-    }
-
     /// Bytes of entries taken so far.
     pub fn bytes(&self) -> usize {
         self.bytes

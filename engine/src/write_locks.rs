@@ -18,9 +18,9 @@ pub struct WriteLocks(Mutex<HashMap<RelationId, Arc<RwLock<()>>>>);
 /// Held by a writer until its rows are acknowledged.
 pub enum WriteGuard {
     /// Others may insert as well.
-    Shared(OwnedRwLockReadGuard<()>),
+    Shared(#[expect(dead_code, reason = "held, not read")] OwnedRwLockReadGuard<()>),
     /// Nobody else writes.
-    Exclusive(OwnedRwLockWriteGuard<()>),
+    Exclusive(#[expect(dead_code, reason = "held, not read")] OwnedRwLockWriteGuard<()>),
 }
 
 impl WriteLocks {

@@ -13,6 +13,8 @@ const FEW: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) enum Multiset<V> {
     Few(Vec<(V, i64)>),
+    /// Boxed, so that the many small ones stay small.
+    #[allow(clippy::box_collection)]
     Many(Box<BTreeMap<V, i64>>),
 }
 

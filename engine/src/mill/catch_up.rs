@@ -52,7 +52,7 @@ struct Apart {
 /// What becomes of output while the query stands apart.
 enum Output {
     /// A new table is built unseen.
-    Build(Arrangement),
+    Build(Box<Arrangement>),
     /// Changes of a table that others see already are kept for the end.
     Keep(Vec<ChangeBatch>),
     /// Rows go to a stream's topic.
@@ -244,7 +244,7 @@ impl Mill {
         let sink = turning.relation(definition.sink)?;
         let output = match (sink.relation.kind, is_new) {
             (RelationKind::Stream, _) => Output::Append,
-            (RelationKind::Table, true) => Output::Build(new_arrangement(&sink.relation)),
+            (RelationKind::Table, true) => Output::Build(Box::new(new_arrangement(&sink.relation))),
             (RelationKind::Table, false) => Output::Keep(Vec::new()),
         };
         let (sink, sink_topic) = (sink.relation.clone(), sink.topic.clone());
@@ -387,7 +387,7 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
                 if is_read {
                     changes = sink.contents()?.iter().map(ChangeBatch::negated).collect();
                 }
-                sink.table = Some(table);
+                sink.table = Some(*table);
                 if is_read {
                     changes.extend(sink.contents()?);
                     changes = consolidate(changes, &apart.sink.key)?;

@@ -118,7 +118,33 @@ impl Mill {
         self.log.sync_derived(&derived)?;
         let bytes = checkpoint.bytes();
         self.store.commit(checkpoint, &meta)?;
+        self.allow_compaction(meta.frontier)?;
         tracing::debug!(frontier = meta.frontier, bytes, "checkpoint");
+        Ok(())
+    }
+}
+
+impl Mill {
+    /// Nothing is replayed any more from before a checkpoint, so the log may drop what later rows of
+    /// base tables have replaced.
+    fn allow_compaction(&self, frontier: u64) -> Result<()> {
+        let topics: Vec<TopicId> = {
+            let turning = self.lock();
+            let tables = turning
+                .relations
+                .values()
+                .filter(|state| state.relation.is_base_table());
+            tables
+                .filter_map(|state| state.topic.as_ref().map(Topic::id))
+                .collect()
+        };
+        for topic in topics {
+            match self.log.set_compaction_bound(topic, Epoch(frontier)) {
+                // It was dropped meanwhile.
+                Ok(()) | Err(log_store::LogError::UnknownTopic(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 }
@@ -128,7 +154,7 @@ pub(super) fn restore(
     log: &Log,
     store: &StateStore,
     catalog: &Catalog,
-    progress: &log_store::Topic,
+    progress: &Topic,
     workers: &rayon::ThreadPool,
 ) -> Result<Turning> {
     let mut meta = store.meta()?.unwrap_or_default();

@@ -244,7 +244,7 @@ impl Session {
             plan: lowered.plan,
             text: create.query.to_string(),
             status: QueryStatus::Running,
-            from_beginning: self.settings.from_beginning(),
+            from_beginning: self.settings.begins_with_history(),
             since: self.engine.log.sealed().0,
             sequence: number,
         };

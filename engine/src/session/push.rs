@@ -34,7 +34,7 @@ impl Session {
         let lowered = self.lower_push(query, parameters).await?;
         let shape = self.shape(&lowered);
         let columns = shape.columns.clone();
-        let from_beginning = self.settings.from_beginning();
+        let from_beginning = self.settings.begins_with_history();
         if self.settings.is_strict() {
             let sealed = self.engine.log.sealed().0;
             self.engine.mill.wait_frontier(sealed).await?;

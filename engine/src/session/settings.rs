@@ -415,7 +415,7 @@ impl Settings {
     }
 
     /// Whether new queries begin with what there is already.
-    pub fn from_beginning(&self) -> bool {
+    pub fn begins_with_history(&self) -> bool {
         self.get("auto.offset.reset") == "earliest"
     }
 

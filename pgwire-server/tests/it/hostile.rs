@@ -62,7 +62,7 @@ async fn bad_messages_hurt_nobody_else() {
     let ok = message(b'Q', b"SELECT 1\0");
     let sync = message(b'S', b"");
     let cases: Vec<(&str, Vec<u8>, usize, &str)> = vec![
-        ("a query", session(&[ok.clone()]), 2, "ZTDCZ"),
+        ("a query", session(std::slice::from_ref(&ok)), 2, "ZTDCZ"),
         (
             "text that is not UTF-8",
             session(&[message(b'Q', b"SELECT '\xff'\0"), ok.clone()]),
