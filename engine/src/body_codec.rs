@@ -25,6 +25,7 @@ use bytes::Bytes;
 use log_store::BodyKind;
 
 use crate::error::{Error, Result};
+use crate::nulls::zero_under_nulls;
 
 /// Batches of at least this many rows take the arrow body.
 pub const ARROW_ROWS_MIN: usize = 64;
@@ -137,7 +138,7 @@ fn decode_rows(body: &[u8], schema: &SchemaRef) -> Result<RecordBatch, ArrowErro
         rest = &rest[length..];
         rows.push(parser.parse(row));
     }
-    let columns = converter.convert_rows(rows)?;
+    let columns = zero_under_nulls(converter.convert_rows(rows)?);
     RecordBatch::try_new(schema.clone(), columns)
 }
 

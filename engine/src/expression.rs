@@ -12,6 +12,7 @@
 //! Whether a row fails depends on the row alone (and the epoch's recorded time), so a row that gave
 //! NULL when it was inserted gives NULL when it is retracted. Only insertions are reported.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
@@ -160,8 +161,13 @@ impl Expression {
         }
     }
 
+    /// Some functions overflow on what happens to lie under a NULL, or on values at the ends of their
+    /// type; that is an error of the row like any other.
     fn try_evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
-        self.physical.evaluate(rows)?.into_array(rows.num_rows())
+        catch_unwind(AssertUnwindSafe(|| {
+            self.physical.evaluate(rows)?.into_array(rows.num_rows())
+        }))
+        .unwrap_or_else(|_| Err(DataFusionError::Execution(format!("{} failed", self.text))))
     }
 
     /// Evaluates the halves of a batch that failed with `error`, in order.

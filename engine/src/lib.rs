@@ -19,6 +19,7 @@ pub mod expression;
 pub mod formats;
 mod ingest;
 mod mill;
+mod nulls;
 pub mod operator;
 pub mod operators;
 pub mod pg_catalog;

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, FutureExt, Shared, TryFutureExt};
 use log_store::{AppendHandle, Epoch, Log};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -76,6 +77,9 @@ pub struct Mill {
     progress: log_store::Topic,
 }
 
+/// An append that a flush and a checkpoint may both wait for.
+pub(crate) type PendingAppend = Shared<BoxFuture<'static, Result<(), log_store::LogError>>>;
+
 /// What rounds work on.
 pub(crate) struct Turning {
     pub frontier: u64,
@@ -88,7 +92,7 @@ pub(crate) struct Turning {
     /// Owners in the state store whose entries are to be forgotten.
     pub dropped: Vec<String>,
     /// Appends by queries, which must be durable before a checkpoint counts their input as done.
-    pub appends: Vec<AppendHandle>,
+    pub appends: Vec<PendingAppend>,
     /// Whether a table or a query's state changed since the last checkpoint.
     pub dirty: bool,
     /// Epochs at which rounds ended before a crash and which a replay must stop at again.
@@ -220,8 +224,10 @@ impl Mill {
                 }
                 standings.changed().await.map_err(|_| Error::ShuttingDown)?;
             }
-            let appends = std::mem::take(&mut self.lock().appends);
-            let pending = !appends.is_empty();
+            // Taken away by nobody but the checkpoint that has waited for them: it must wait for those
+            // that a cancelled FLUSH did not.
+            let appends = self.lock().appends.clone();
+            let pending = appends.iter().any(|append| append.peek().is_none());
             for append in appends {
                 append.await?;
             }
@@ -611,7 +617,10 @@ impl Mill {
                 let topic = sink.topic.clone().expect("a stream has a topic");
                 let handle = self.insert(&sink.relation, &topic, &name, to, &output)?;
                 turning.inserted.lock().insert(name, to);
-                turning.appends.push(handle);
+                turning
+                    .appends
+                    .retain(|append| !matches!(append.peek(), Some(Ok(()))));
+                turning.appends.push(handle.map_ok(drop).boxed().shared());
                 Ok(None)
             }
         }

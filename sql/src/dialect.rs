@@ -292,6 +292,25 @@ impl MillpondDialect {
                     vec![AccessExpr::Subscript(Subscript::Index { index })],
                 )))
             }
+            // sqlparser takes everything after it, AND and OR too, for the right side.
+            Token::Word(word) if word.keyword == Keyword::IS => {
+                let negated = is_keyword(peek(parser, 1), Keyword::NOT);
+                let distinct = 1 + usize::from(negated);
+                if !is_keyword(peek(parser, distinct), Keyword::DISTINCT)
+                    || !is_keyword(peek(parser, distinct + 1), Keyword::FROM)
+                {
+                    return Ok(None);
+                }
+                for _ in 0..distinct + 2 {
+                    parser.advance_token();
+                }
+                let left = Box::new(left.clone());
+                let right = Box::new(parser.parse_subexpr(self.prec_value(Precedence::Is))?);
+                Ok(Some(match negated {
+                    false => Expr::IsDistinctFrom(left, right),
+                    true => Expr::IsNotDistinctFrom(left, right),
+                }))
+            }
             Token::LBracket => {
                 let mut chain = Vec::new();
                 parser.parse_multi_dim_subscript(&mut chain)?;
@@ -313,6 +332,10 @@ impl MillpondDialect {
 /// The n-th next token. There is no white space among our tokens, so this need not go over those before it.
 fn peek<'p>(parser: &'p Parser, n: usize) -> &'p TokenWithSpan {
     parser.token_at(parser.index() + n)
+}
+
+fn is_keyword(token: &TokenWithSpan, keyword: Keyword) -> bool {
+    matches!(&token.token, Token::Word(word) if word.keyword == keyword)
 }
 
 /// Appends to a chain of accesses.

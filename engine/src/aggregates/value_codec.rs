@@ -14,6 +14,7 @@ use arrow::datatypes::*;
 use arrow::row::{RowConverter, SortField};
 
 use super::codec::{Damaged, read_u64, write_u64};
+use crate::nulls::zero_under_nulls;
 use crate::operator::StepError;
 
 /// A value in a collection.
@@ -168,9 +169,10 @@ impl ValueCodec for RowCodec {
 
     fn decode(&self, values: &[Option<&Box<[u8]>>]) -> Result<Vec<ArrayRef>, StepError> {
         let parser = self.converter.parser();
-        let mut columns = self
-            .converter
-            .convert_rows(values.iter().flatten().map(|bytes| parser.parse(bytes)))?;
+        let mut columns = zero_under_nulls(
+            self.converter
+                .convert_rows(values.iter().flatten().map(|bytes| parser.parse(bytes)))?,
+        );
         if values.iter().any(Option::is_none) {
             let mut next = 0;
             let positions: arrow::array::UInt32Array = values

@@ -110,11 +110,14 @@ impl Mill {
                 frontier: turning.frontier,
                 queries,
             };
-            (meta, derived, std::mem::take(&mut turning.appends))
+            (meta, derived, turning.appends.clone())
         };
         for append in appends {
-            append.wait()?;
+            futures::executor::block_on(append)?;
         }
+        self.lock()
+            .appends
+            .retain(|append| !matches!(append.peek(), Some(Ok(()))));
         self.log.sync_derived(&derived)?;
         let bytes = checkpoint.bytes();
         self.store.commit(checkpoint, &meta)?;

@@ -134,6 +134,11 @@ impl Session {
             changes.extend(with_status(&query, QueryStatus::Paused));
         }
         if !changes.is_empty() {
+            // What they have put out so far must be there after a crash, without being computed anew.
+            let mill = self.engine.mill.clone();
+            tokio::task::spawn_blocking(move || mill.checkpoint())
+                .await
+                .map_err(|error| Error::Internal(error.to_string()))??;
             self.engine
                 .commit_changes(ddl, changes, |_, _| Ok(()))
                 .await?;

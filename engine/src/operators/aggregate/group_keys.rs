@@ -19,6 +19,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use crate::aggregates::{Damaged, from_ordered, grow, is_fixed, normalise_floats, to_ordered};
+use crate::nulls::zero_under_nulls;
 use crate::operator::StepError;
 
 /// How keys of an aggregate are encoded; shared by its slices.
@@ -496,7 +497,7 @@ impl GroupKeys {
                 let rows = slots
                     .iter()
                     .map(|slot| parser.parse(span(arena, spans[*slot as usize])));
-                converter.convert_rows(rows)?
+                zero_under_nulls(converter.convert_rows(rows)?)
             }
             _ => Vec::new(),
         })
