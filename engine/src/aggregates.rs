@@ -44,6 +44,9 @@ pub(crate) use codec::{Damaged, read_i64, write_i64};
 pub(crate) use slots::{Bitmap, grow};
 pub(crate) use value_codec::{from_ordered, is_fixed, normalise_floats, to_ordered};
 
+/// Takes an entry of a collection: slot, key, and value or `None` when the entry is gone.
+pub type VisitEntry<'a> = dyn FnMut(u32, &[u8], Option<&[u8]>) + 'a;
+
 /// The accumulators of one aggregate call, one for each slot of a group table.
 ///
 /// Slots are numbered from 0; an empty slot holds the aggregate of no rows. Within a step a value
@@ -80,7 +83,7 @@ pub trait Accumulators: Send {
     /// Gives the entries of collections that changed since the last call: slot, key, and value or
     /// `None` when the entry is gone. The collections that grow with their group are stored entry
     /// by entry, so that a checkpoint writes only what changed.
-    fn drain_entries(&mut self, _visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {}
+    fn drain_entries(&mut self, _visit: &mut VisitEntry<'_>) {}
 
     /// Takes back an entry that [`Accumulators::drain_entries`] gave.
     fn restore_entry(&mut self, _slot: u32, _key: &[u8], _value: &[u8]) -> Result<(), Damaged> {

@@ -11,7 +11,7 @@ use super::multiset::Multisets;
 use super::slots::{column_bytes, grow};
 use super::sum::Presence;
 use super::value_codec::{from_ordered, to_ordered};
-use super::{Accumulators, Demands, Input, OutOfRange};
+use super::{Accumulators, Demands, Input, OutOfRange, VisitEntry};
 use crate::operator::StepError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Accumulators for Refolded {
         Ok(())
     }
 
-    fn drain_entries(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    fn drain_entries(&mut self, visit: &mut VisitEntry<'_>) {
         self.sets.drain(visit);
     }
 

@@ -19,7 +19,7 @@ use hashbrown::hash_map::Entry;
 use super::codec::{Damaged, read_i64, write_i64};
 use super::multiset::Changed;
 use super::value_codec::{FixedCodec, RowCodec, Value, ValueCodec};
-use super::{Accumulators, Call, Demands, Input, OutOfRange};
+use super::{Accumulators, Call, Demands, Input, OutOfRange, VisitEntry};
 use crate::operator::StepError;
 
 /// Puts distinctness before the accumulators of a call.
@@ -167,7 +167,7 @@ impl<C: ValueCodec> Accumulators for Distinct<C> {
         self.inner.decode(slot, bytes)
     }
 
-    fn drain_entries(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    fn drain_entries(&mut self, visit: &mut VisitEntry<'_>) {
         let mut entry = Vec::new();
         if let Some(changed) = &mut self.changed {
             let mut count_bytes = Vec::new();

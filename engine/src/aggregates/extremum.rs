@@ -12,7 +12,7 @@ use super::slots::{Bitmap, column_bytes, grow};
 use super::value_codec::{
     FixedCodec, RowCodec, Value, ValueCodec, from_ordered, is_fixed, to_ordered,
 };
-use super::{Accumulators, Demands, Input, OutOfRange};
+use super::{Accumulators, Demands, Input, OutOfRange, VisitEntry};
 use crate::operator::StepError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,7 +271,7 @@ impl<C: ValueCodec> Accumulators for Retractable<C> {
         Ok(())
     }
 
-    fn drain_entries(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    fn drain_entries(&mut self, visit: &mut VisitEntry<'_>) {
         self.sets.drain(visit);
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::VisitEntry;
 use super::value_codec::Value;
 
 /// Above this many distinct values a tree is used.
@@ -183,7 +184,7 @@ impl<V: Value> Multisets<V> {
     }
 
     /// See [`super::Accumulators::drain_entries`].
-    pub(super) fn drain(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    pub(super) fn drain(&mut self, visit: &mut VisitEntry<'_>) {
         let Some(changed) = &mut self.changed else {
             return;
         };

@@ -17,11 +17,14 @@ use super::multiset::Changed;
 use super::recomputed::{BatchFunction, Kept, kept_bytes};
 use super::slots::{column_bytes, grow};
 use super::value_codec::{RowCodec, Value, ValueCodec};
-use super::{Accumulators, Call, Demands, Input, OutOfRange};
+use super::{Accumulators, Call, Demands, Input, OutOfRange, VisitEntry};
 use crate::operator::StepError;
 
 /// Where a row stands: keys of the call's order, then number of arrival.
 type Place = (Box<[u8]>, u64);
+
+/// How often each row is to be taken out.
+type Wanted = HashMap<Kept, i64>;
 
 /// Which end of the order is needed, when the others can be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub(super) struct Ordered {
     rows: Vec<BTreeMap<Place, (Kept, i64)>>,
     arrivals: u64,
     /// Retractions of this step by slot and order keys, taken from `rows` at its end.
-    retractions: HashMap<u32, BTreeMap<Box<[u8]>, HashMap<Kept, i64>>>,
+    retractions: HashMap<u32, BTreeMap<Box<[u8]>, Wanted>>,
     changed: Option<Changed<Place>>,
     heap_bytes: usize,
 }
@@ -97,12 +100,7 @@ impl Ordered {
     }
 
     /// Takes retracted rows out, those that came first before others that are equal.
-    fn retract(
-        &mut self,
-        slot: u32,
-        order: &[u8],
-        mut wanted: HashMap<Kept, i64>,
-    ) -> Result<(), StepError> {
+    fn retract(&mut self, slot: u32, order: &[u8], mut wanted: Wanted) -> Result<(), StepError> {
         let mut touched = Vec::new();
         let range = (order.into(), 0)..=(order.into(), u64::MAX);
         for (place, (kept, count)) in self.rows[slot as usize].range_mut(range) {
@@ -212,7 +210,7 @@ impl Accumulators for Ordered {
         Ok(())
     }
 
-    fn drain_entries(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    fn drain_entries(&mut self, visit: &mut VisitEntry<'_>) {
         let Some(changed) = &mut self.changed else {
             return;
         };

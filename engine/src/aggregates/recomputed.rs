@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::{Column, Literal};
 use super::codec::Damaged;
 use super::multiset::Multisets;
 use super::value_codec::{RowCodec, Value, ValueCodec};
-use super::{Accumulators, Call, Demands, Input, OutOfRange};
+use super::{Accumulators, Call, Demands, Input, OutOfRange, VisitEntry};
 use crate::operator::StepError;
 
 /// The rows of a group as they are kept.
@@ -221,7 +221,7 @@ impl Accumulators for Recomputed {
         Ok(())
     }
 
-    fn drain_entries(&mut self, visit: &mut dyn FnMut(u32, &[u8], Option<&[u8]>)) {
+    fn drain_entries(&mut self, visit: &mut VisitEntry<'_>) {
         self.rows.drain(visit);
     }
 

@@ -53,6 +53,9 @@ pub(super) struct PreparedBatch {
     pub routes: Vec<Vec<u32>>,
 }
 
+/// Takes an entry of a call's collection, with the keys that tell which group a slot is.
+pub(super) type VisitCallEntry<'a> = dyn FnMut(&GroupKeys, usize, u32, &[u8], Option<&[u8]>) + 'a;
+
 /// What a step of a slice gives.
 #[derive(Default)]
 pub(super) struct SliceOutput {
@@ -556,10 +559,7 @@ impl Slice {
     }
 
     /// See [`Accumulators::drain_entries`]; the call comes first.
-    pub(super) fn drain_entries(
-        &mut self,
-        visit: &mut dyn FnMut(&GroupKeys, usize, u32, &[u8], Option<&[u8]>),
-    ) {
+    pub(super) fn drain_entries(&mut self, visit: &mut VisitCallEntry<'_>) {
         let keys = &self.keys;
         for (call, accumulators) in self.accumulators.iter_mut().enumerate() {
             if let Some(accumulators) = accumulators {
