@@ -59,7 +59,7 @@ fn without_join(join: &Join) -> Result<Option<LogicalPlan>> {
     let output = Expr::Column(Column::new_unqualified(&list_name))
         .alias_qualified(qualifier.cloned(), field.name());
     let options = UnnestOptions {
-        null_handling: unnest.options.null_handling.clone(),
+        null_handling: unnest.options.null_handling,
         ..UnnestOptions::default()
     };
     let mut plan = LogicalPlanBuilder::from(join.left.clone())
