@@ -127,7 +127,14 @@ impl Maker {
             Kind::Keyed(_) => ("TABLE", self.name("t")),
             Kind::Bag => ("TABLE", self.name("b")),
         };
-        self.sql(format!("CREATE {word} {name} ({})", list.join(", ")));
+        let options = match rng.random_range(0..4) {
+            0 => " WITH (partitions = 3)",
+            _ => "",
+        };
+        self.sql(format!(
+            "CREATE {word} {name} ({}){options}",
+            list.join(", ")
+        ));
         let source = Source {
             sql: name,
             columns,
@@ -209,11 +216,13 @@ impl Maker {
             Kind::Keyed(keys) => keys,
             _ => 0,
         };
-        let Some(column) = base.source.columns[keys..].choose(rng).cloned() else {
+        // Rows that get the key of another take its place, so a key is changed only now and then.
+        let first = if rng.random_bool(0.1) { 0 } else { keys };
+        let Some(column) = base.source.columns[first..].choose(rng).cloned() else {
             return;
         };
         let value = match column.ty {
-            _ if rng.random_bool(0.15) => "NULL".to_owned(),
+            _ if first == keys && rng.random_bool(0.15) => "NULL".to_owned(),
             Ty::Int | Ty::BigInt | Ty::Double if rng.random_bool(0.5) => {
                 format!("{} + 1", column.name)
             }
@@ -230,6 +239,10 @@ impl Maker {
 
     fn delete(&mut self, rng: &mut StdRng, index: usize) {
         let base = &self.bases[index];
+        if rng.random_bool(0.05) {
+            let text = format!("TRUNCATE {}", base.source.sql);
+            return self.sql(text);
+        }
         let text = format!(
             "DELETE FROM {}{}",
             base.source.sql,
