@@ -231,6 +231,7 @@ impl Mill {
             for append in appends {
                 append.await?;
             }
+            self.processing_log.flush().await;
             if !pending && self.log.sealed().0 == sealed && self.frontier() >= sealed {
                 return Ok(());
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use log_store::{Log, Topic};
+use futures::FutureExt as _;
+use futures::future::Shared;
+use log_store::{AppendHandle, Log, Topic};
 use parking_lot::Mutex;
 
 use crate::catalog::Relation;
@@ -35,6 +37,8 @@ pub struct ProcessingLog {
     log: Log,
     relation: Arc<Relation>,
     topic: Topic,
+    /// Appends that may not have been acknowledged yet.
+    pending: Mutex<Vec<Shared<AppendHandle>>>,
 }
 
 impl ProcessingLog {
@@ -43,6 +47,7 @@ impl ProcessingLog {
             log,
             relation,
             topic,
+            pending: Mutex::default(),
         }
     }
 
@@ -79,9 +84,19 @@ impl ProcessingLog {
             .collect::<Vec<_>>()
             .into();
         let batches = ingest::encode_rows(&self.relation, &self.topic, &rows, &rowtimes)?;
-        // Nobody waits for the answer: a failure of the log shows itself to those who write.
-        drop(self.log.append(batches));
+        let mut pending = self.pending.lock();
+        pending.retain(|append| append.peek().is_none());
+        pending.push(self.log.append(batches).shared());
         Ok(())
+    }
+
+    /// Waits until everything written so far is in the stream. A failure of the log shows itself to
+    /// those who write their own rows.
+    pub async fn flush(&self) {
+        let pending = self.pending.lock().clone();
+        for append in pending {
+            let _ = append.await;
+        }
     }
 }
 
