@@ -12,6 +12,7 @@ use planner::step_plan::{Operator, StepPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::records::RecordFormat;
 
 /// The topic that the catalog is replayed from.
 pub const CATALOG_TOPIC: &str = "__catalog";
@@ -55,6 +56,13 @@ pub struct Relation {
     pub definition: String,
     /// `postgres` or `ksqldb`: whose meaning its expressions have.
     pub dialect: String,
+    /// How its rows look as records with a key and a value.
+    #[serde(default)]
+    pub format: RecordFormat,
+    /// Whether it reads the records of a topic that was there before it, in `format`, instead of
+    /// owning a columnar topic. Dropping it leaves the topic.
+    #[serde(default)]
+    pub over_records: bool,
 }
 
 impl Relation {
@@ -98,6 +106,52 @@ pub const LOG_ROWTIME: &str = "__rowtime";
 pub const LOG_WEIGHT: &str = "__weight";
 /// Identity of a row of a bag; NULL in an insertion, whose identity is its place in the log.
 pub const LOG_ROW_ID: &str = "__row_id";
+
+/// A topic as Kafka clients see it; internal topics of the engine have none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopicEntry {
+    pub name: String,
+    /// Its number in the log.
+    pub id: u32,
+    pub contents: TopicContents,
+}
+
+/// What a topic's batches hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TopicContents {
+    /// Record batches as Kafka clients wrote them, byte for byte.
+    Raw,
+    /// Arrow rows in the log schema of the relation that made it, which Kafka clients see encoded.
+    Columnar(Box<ColumnarTopic>),
+}
+
+/// The rows of a columnar topic. Outlives the relation that made it where `DROP` keeps the topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnarTopic {
+    /// As in [`Relation::columns`].
+    pub columns: SchemaRef,
+    pub kind: RelationKind,
+    /// As in [`Relation::log_schema`].
+    pub log_schema: SchemaRef,
+    pub format: RecordFormat,
+}
+
+impl TopicEntry {
+    /// The entry of the topic that a relation owns; `None` if it has none or reads another's.
+    pub fn of_relation(relation: &Relation) -> Option<Self> {
+        let id = relation.topic.filter(|_| !relation.over_records)?;
+        Some(Self {
+            name: relation.topic_name.clone(),
+            id,
+            contents: TopicContents::Columnar(Box::new(ColumnarTopic {
+                columns: relation.columns.clone(),
+                kind: relation.kind,
+                log_schema: relation.log_schema(),
+                format: relation.format.clone(),
+            })),
+        })
+    }
+}
 
 /// Where a persistent query's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +210,10 @@ pub enum Change {
     DropRelation(RelationId),
     PutQuery(Box<Query>),
     DropQuery(String),
+    /// A topic that no relation owns.
+    PutTopic(Box<TopicEntry>),
+    /// By name.
+    DropTopic(String),
 }
 
 /// Everything that is defined, at one moment.
@@ -164,6 +222,8 @@ pub struct Catalog {
     relations: BTreeMap<RelationId, Arc<Relation>>,
     by_name: BTreeMap<String, RelationId>,
     queries: BTreeMap<String, Arc<Query>>,
+    /// By name: those that relations own and those that stand alone.
+    topics: BTreeMap<String, Arc<TopicEntry>>,
     /// The last number given to a relation or a query.
     last_number: u64,
 }
@@ -176,13 +236,22 @@ impl Catalog {
                 Change::PutRelation(relation) => {
                     self.last_number = self.last_number.max(u64::from(relation.id));
                     self.by_name.insert(relation.name.clone(), relation.id);
+                    if let Some(entry) = TopicEntry::of_relation(&relation) {
+                        self.topics.insert(entry.name.clone(), Arc::new(entry));
+                    }
                     self.relations.insert(relation.id, Arc::new(*relation));
                 }
                 Change::DropRelation(id) => {
-                    if let Some(relation) = self.relations.remove(&id)
-                        && self.by_name.get(&relation.name) == Some(&id)
-                    {
-                        self.by_name.remove(&relation.name);
+                    if let Some(relation) = self.relations.remove(&id) {
+                        if self.by_name.get(&relation.name) == Some(&id) {
+                            self.by_name.remove(&relation.name);
+                        }
+                        let owned = |entry: &Arc<TopicEntry>| Some(entry.id) == relation.topic;
+                        if !relation.over_records
+                            && self.topics.get(&relation.topic_name).is_some_and(owned)
+                        {
+                            self.topics.remove(&relation.topic_name);
+                        }
                     }
                 }
                 Change::PutQuery(query) => {
@@ -191,6 +260,12 @@ impl Catalog {
                 }
                 Change::DropQuery(id) => {
                     self.queries.remove(&id);
+                }
+                Change::PutTopic(entry) => {
+                    self.topics.insert(entry.name.clone(), Arc::new(*entry));
+                }
+                Change::DropTopic(name) => {
+                    self.topics.remove(&name);
                 }
             }
         }
@@ -227,6 +302,16 @@ impl Catalog {
         self.by_name
             .values()
             .filter_map(|id| self.relations.get(id))
+    }
+
+    /// A topic that Kafka clients see.
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicEntry>> {
+        self.topics.get(name)
+    }
+
+    /// All topics that Kafka clients see, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicEntry>> {
+        self.topics.values()
     }
 
     /// Finds a query by its identity, whatever the case of its letters.
@@ -328,6 +413,8 @@ mod tests {
             read_only: false,
             definition: format!("CREATE STREAM {name} (x BIGINT)"),
             dialect: "postgres".into(),
+            format: RecordFormat::default(),
+            over_records: false,
         }))
     }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ingest;
 use crate::mill::{Mill, MillConfig};
 use crate::processing_log::{self, PROCESSING_LOG, ProcessingLog};
+use crate::records::RecordFormat;
 use crate::session::{Session, SessionParameters};
 use crate::state_store::StateStore;
 
@@ -95,7 +96,7 @@ impl Engine {
         }
         drop_orphans(&log, &catalog);
         for relation in catalog.relations() {
-            if let Some(topic) = relation.topic {
+            if let Some(topic) = relation.topic.filter(|_| !relation.over_records) {
                 schemas.insert(topic, relation.log_schema(), relation.key.clone());
             }
         }
@@ -262,15 +263,14 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
         read_only: true,
         definition: String::new(),
         dialect: "postgres".into(),
+        format: RecordFormat::default(),
+        over_records: false,
     })))
 }
 
 /// Drops topics that a crash between the making of a topic and of its relation has left.
 fn drop_orphans(log: &Log, catalog: &Catalog) {
-    let used: Vec<u32> = catalog
-        .relations()
-        .filter_map(|relation| relation.topic)
-        .collect();
+    let used: Vec<u32> = catalog.topics().map(|entry| entry.id).collect();
     for topic in log.topics() {
         let id = topic.id();
         if !topic.name().starts_with("__")

@@ -24,6 +24,7 @@ pub mod operator;
 pub mod operators;
 pub mod pg_catalog;
 mod processing_log;
+pub mod records;
 pub mod response;
 mod row_codec;
 pub mod session;

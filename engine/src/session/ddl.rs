@@ -21,6 +21,7 @@ use crate::catalog::{
 use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
+use crate::records::RecordFormat;
 use crate::response::Response;
 use crate::session::{Session, done, relation_name};
 
@@ -98,6 +99,8 @@ impl Session {
             read_only: create.read_only,
             definition: statement.to_string(),
             dialect: self.settings.dialect_name().to_owned(),
+            format: RecordFormat::default(),
+            over_records: false,
         };
         let changes = vec![Change::PutRelation(Box::new(relation.clone()))];
         self.engine
@@ -316,6 +319,8 @@ impl Session {
             read_only: true,
             definition: statement.to_string(),
             dialect: self.settings.dialect_name().to_owned(),
+            format: RecordFormat::default(),
+            over_records: false,
         })
     }
 

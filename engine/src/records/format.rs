@@ -1,0 +1,75 @@
+//! How rows of a relation look as records.
+
+use serde::{Deserialize, Serialize};
+
+/// How columns become the bytes of a key or of a value, by ksqlDB's names and rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// One JSON object, or a bare value where there is a single column that is not wrapped.
+    #[default]
+    Json,
+    /// Comma-separated text.
+    Delimited,
+    /// Kafka's own serializers: one column, big-endian numbers or UTF-8.
+    Kafka,
+    /// No bytes at all.
+    None,
+}
+
+/// A column that is filled from a record's headers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderColumn {
+    /// Position among the relation's columns.
+    pub column: usize,
+    /// `HEADER('name')`: the last header of that name, as bytes. `None`: all of them, as an array of
+    /// structs of key and value.
+    pub name: Option<String>,
+}
+
+/// The window that stands behind the key's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyWindow {
+    /// Eight bytes: the start. The end follows from the size.
+    Time {
+        /// Length of a window, milliseconds.
+        size_ms: i64,
+    },
+    /// Sixteen bytes: the end, then the start.
+    Session,
+}
+
+/// How the rows of a relation look as records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordFormat {
+    pub key: Format,
+    pub value: Format,
+    /// Positions of the columns in the key, in order. All others, but for `headers`, are the value.
+    pub key_columns: Vec<usize>,
+    pub headers: Vec<HeaderColumn>,
+    /// `WRAP_SINGLE_VALUE`: whether a value of one column is an object (JSON) or bare.
+    pub wrap_single_value: bool,
+    /// `KEY_DELIMITER`.
+    pub key_delimiter: char,
+    /// `VALUE_DELIMITER`.
+    pub value_delimiter: char,
+    /// `TIMESTAMP_FORMAT` of the relation's timestamp column, in Java's pattern letters.
+    pub timestamp_format: Option<String>,
+    /// Of keys in topics that a windowed aggregation wrote.
+    pub window: Option<KeyWindow>,
+}
+
+impl Default for RecordFormat {
+    fn default() -> Self {
+        Self {
+            key: Format::Kafka,
+            value: Format::Json,
+            key_columns: Vec::new(),
+            headers: Vec::new(),
+            wrap_single_value: true,
+            key_delimiter: ',',
+            value_delimiter: ',',
+            timestamp_format: None,
+            window: None,
+        }
+    }
+}
