@@ -105,6 +105,7 @@ fn new_batch(
         compression: Compression::None,
         body,
         decoded: Some(Arc::new(rows.clone())),
+        producer: None,
     })
 }
 
@@ -237,5 +238,6 @@ pub fn raw_batch(topic: &Topic, body: Bytes, now: i64) -> NewBatch {
         compression: Compression::None,
         body,
         decoded: None,
+        producer: None,
     }
 }

@@ -88,6 +88,7 @@ fn batch(topic: &Topic, rows: u32, kind: BodyKind, body: Bytes) -> NewBatch {
         compression: Compression::None,
         body,
         decoded: None,
+        producer: None,
     }
 }
 

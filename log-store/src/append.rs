@@ -15,10 +15,13 @@ use crate::{Epoch, LogError, Offset, batch::Prepared};
 /// What became of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The epoch that all its batches share.
+    /// The epoch that all its batches share. If all were duplicates: one that is sealed and not before theirs.
     pub epoch: Epoch,
     /// The offset at which each batch begins, in the order they were given.
     pub base_offsets: Vec<Offset>,
+    /// Which of them had been written before (see [`crate::ProducerStamp`]): nothing was written now, and the offset is
+    /// the one given then.
+    pub duplicates: Vec<bool>,
 }
 
 pub(crate) type Reply = oneshot::Sender<Result<Appended, LogError>>;

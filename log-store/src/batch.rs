@@ -18,13 +18,16 @@
 //! `parts` is how many batches its epoch has over all topics; `group_delta` reaches back to the first offset of its
 //! epoch in this partition; `epoch_delta` back to the epoch that was sealed before (zero if it does not fit). With these
 //! recovery needs no commit record: see [`crate::recovery`].
+//!
+//! Producer id, epoch and sequence are those of a [`ProducerStamp`], all −1 without one. Rewriting a batch may drop them:
+//! what they said is in the manifest by then (see [`crate::producers`]).
 
 use std::{any::Any, fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
-    Compression, Epoch, LogError, Offset, PartitionId, TopicId,
+    Compression, Epoch, LogError, Offset, PartitionId, ProducerStamp, TopicId,
     compression::ALIGNMENT,
     extension::{EpochRun, Extension},
 };
@@ -44,7 +47,8 @@ impl BodyKind {
     pub const ARROW: BodyKind = BodyKind(0);
     /// A compact row encoding.
     pub const ROWS: BodyKind = BodyKind(1);
-    /// Keys, values and headers as a Kafka client sent them.
+    /// A Kafka record batch as a client sent it; see [`StoredBatch::base_offset`] for what becomes of it in compaction.
+    /// Never merged with others, and never compressed anew.
     pub const RAW: BodyKind = BodyKind(2);
 }
 
@@ -74,6 +78,8 @@ pub struct NewBatch {
     pub body: Bytes,
     /// Handed to those who read the batch while it is in memory.
     pub decoded: Option<Decoded>,
+    /// Which of its producer's batches this is, so that a second sending is recognised. Only for ingested topics.
+    pub producer: Option<ProducerStamp>,
 }
 
 impl fmt::Debug for NewBatch {
@@ -90,11 +96,14 @@ impl fmt::Debug for NewBatch {
 /// Rows as they are read back: a whole batch, with the part of it that was asked for in [`StoredBatch::visible`].
 #[derive(Clone)]
 pub struct StoredBatch {
-    /// The offset at which the batch begins.
+    /// The offset at which the batch begins. It stays what it was when the batch was appended, also when compaction has
+    /// since taken its first rows: offsets within a body that count from the batch's beginning (as those of a Kafka
+    /// record batch do) stay right. Only merging begins anew, with the first of the merged batches, and
+    /// [`BodyKind::RAW`] is never merged.
     pub base_offset: Offset,
-    /// The offset at which it ends, included.
+    /// The offset at which it ends, included; like `base_offset`, that of the batch as it was appended.
     pub last_offset: Offset,
-    /// Rows in the body.
+    /// Rows in the body. After compaction fewer than there are offsets.
     pub rows: u32,
     /// The rows of the body that were asked for: all of them, unless the batch was merged from several epochs (or begins
     /// before the offset asked for).
@@ -203,6 +212,7 @@ pub(crate) struct BatchHeader {
     pub epoch_delta: u16,
     pub rowtime_min: i64,
     pub rowtime_max: i64,
+    pub producer: Option<ProducerStamp>,
     pub schema_id: u32,
     pub lead: u8,
 }
@@ -213,6 +223,12 @@ pub(crate) const FLAG_LAST_OF_EPOCH: u8 = 1;
 pub(crate) const FLAG_SPARSE: u8 = 2;
 /// The extension holds the epochs of the rows.
 pub(crate) const FLAG_RUNS: u8 = 4;
+/// What the header says when nobody stamped the batch.
+const NO_PRODUCER: ProducerStamp = ProducerStamp {
+    id: -1,
+    epoch: -1,
+    sequence: -1,
+};
 const FLAGS_KNOWN: u8 = FLAG_LAST_OF_EPOCH | FLAG_SPARSE | FLAG_RUNS;
 
 impl BatchHeader {
@@ -283,11 +299,11 @@ impl BatchHeader {
         put(&self.group_delta.to_le_bytes());
         put(&self.rowtime_min.to_le_bytes());
         put(&self.rowtime_max.to_le_bytes());
-        // Producer id, epoch and sequence: reserved, absent.
-        put(&(-1i64).to_le_bytes());
-        put(&(-1i16).to_le_bytes());
+        let producer = self.producer.unwrap_or(NO_PRODUCER);
+        put(&producer.id.to_le_bytes());
+        put(&producer.epoch.to_le_bytes());
         put(&self.epoch_delta.to_le_bytes());
-        put(&(-1i32).to_le_bytes());
+        put(&producer.sequence.to_le_bytes());
         put(&self.schema_id.to_le_bytes());
         put(&[self.lead, 0, 0, 0]);
         let crc = header_crc(&bytes);
@@ -310,7 +326,8 @@ impl BatchHeader {
         if version != VERSION {
             return Err("unknown batch version");
         }
-        let header = BatchHeader {
+        let mut producer = NO_PRODUCER;
+        let mut header = BatchHeader {
             kind: BodyKind(kind),
             compression: Compression::from_code(compression).ok_or("unknown compression")?,
             flags,
@@ -327,12 +344,14 @@ impl BatchHeader {
             group_delta: u32::from_le_bytes(fields.take()),
             rowtime_min: i64::from_le_bytes(fields.take()),
             rowtime_max: i64::from_le_bytes(fields.take()),
-            epoch_delta: {
-                let _producer: [u8; 10] = fields.take();
-                u16::from_le_bytes(fields.take())
+            producer: {
+                producer.id = i64::from_le_bytes(fields.take());
+                producer.epoch = i16::from_le_bytes(fields.take());
+                None
             },
+            epoch_delta: u16::from_le_bytes(fields.take()),
             schema_id: {
-                let _sequence: [u8; 4] = fields.take();
+                producer.sequence = i32::from_le_bytes(fields.take());
                 u32::from_le_bytes(fields.take())
             },
             lead: {
@@ -340,6 +359,7 @@ impl BatchHeader {
                 lead
             },
         };
+        header.producer = (producer != NO_PRODUCER).then_some(producer);
         // The checksum held, so what follows guards against a writer's mistake and against bytes made to deceive.
         let dense = header.flags & FLAG_SPARSE == 0;
         let offsets_fit = header.base_offset.0 < u64::MAX / 2;
@@ -352,6 +372,7 @@ impl BatchHeader {
             || u64::from(header.group_delta) > header.base_offset.0
             || header.length() != u64::from(length)
             || usize::from(header.lead) >= ALIGNMENT
+            || header.producer.is_some_and(|producer| !producer.is_valid())
         {
             return Err("the header contradicts itself");
         }
@@ -400,6 +421,14 @@ impl Prepared {
                 batch.body.len()
             )));
         }
+        if let Some(producer) = batch.producer
+            && !producer.is_valid()
+        {
+            return Err(LogError::InvalidBatch(format!(
+                "producer id {}, epoch {} and sequence {} must not be negative",
+                producer.id, producer.epoch, producer.sequence
+            )));
+        }
         let (compression, stored) = batch.compression.pack(&batch.body);
         let header = BatchHeader {
             kind: batch.kind,
@@ -419,6 +448,7 @@ impl Prepared {
             epoch_delta: 0,
             rowtime_min: batch.rowtime_min,
             rowtime_max: batch.rowtime_max,
+            producer: batch.producer,
             schema_id: batch.schema_id,
             lead: 0,
         };

@@ -9,17 +9,20 @@
 //! An epoch's number is used once. If its group fails, everything it wrote is cut off again, durably, before the next
 //! epoch is written; so on disk every epoch but the last is whole, which is what recovery relies on.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+mod plan;
+
+use std::{sync::Arc, thread};
 
 use parking_lot::MutexGuard;
 
 use crate::{
-    Durability, Epoch, LogError, Offset, PartitionId, TopicId, TopicKind,
+    Durability, Epoch, LogError, TopicKind,
     append::{Appended, Reply, Request},
     batch::Prepared,
     log::Shared,
     partition::{PartitionInner, Staged, Stamp, Writer},
 };
+use plan::Plan;
 
 /// At most so many files are synced at the same time.
 const SYNC_THREADS_MAX: usize = 16;
@@ -29,24 +32,25 @@ pub(crate) struct CommitState {
     pub next_epoch: Epoch,
 }
 
-/// The batches of a group that go to one partition.
-struct Part {
-    partition: Arc<PartitionInner>,
-    batches: Vec<Prepared>,
-    /// Which request each batch belongs to, and which of its batches it is.
-    origins: Vec<(usize, usize)>,
-}
-
 /// A part on its way to disk.
 struct Writing<'a> {
     partition: &'a Arc<PartitionInner>,
     writer: MutexGuard<'a, Writer>,
-    origins: &'a [(usize, usize)],
     staged: Staged,
 }
 
+/// What became of an append.
+type Answer = Result<Appended, LogError>;
+
 /// A group that could not be committed.
 struct GroupFailure {
+    /// The appends whose fate does not depend on the group.
+    settled: Vec<Option<Answer>>,
+    cause: WriteFailure,
+}
+
+/// What went wrong with writing.
+struct WriteFailure {
     error: LogError,
     /// A partition was poisoned: the manifest must say so before anything else is committed.
     poisoned: bool,
@@ -73,59 +77,43 @@ impl Shared {
     }
 
     fn commit_group(&self, group: Vec<Request>) {
-        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
-        let mut requests: Vec<Vec<Prepared>> = Vec::with_capacity(group.len());
-        let mut owners = Vec::with_capacity(group.len());
-        for request in group {
-            match self.resolve(&request.batches) {
-                Ok(partitions) => {
-                    owners.push(partitions);
-                    requests.push(request.batches);
-                    replies.push(request.reply);
-                }
-                Err(error) => {
-                    // A client that has gone away does not mind.
-                    let _ = request.reply.send(Err(error));
-                }
-            }
-        }
-        if requests.is_empty() {
-            return;
-        }
-        match self.commit(&requests, &owners) {
-            Ok((epoch, offsets)) => {
-                for (reply, base_offsets) in replies.into_iter().zip(offsets) {
-                    let _ = reply.send(Ok(Appended {
-                        epoch,
-                        base_offsets,
-                    }));
-                }
-            }
-            // There may be room for some of them.
-            Err(failure) if matches!(failure.error, LogError::DiskFull) && requests.len() > 1 => {
-                for ((reply, request), owner) in replies.into_iter().zip(requests).zip(owners) {
-                    let result = self.commit(&[request], &[owner]);
-                    let answer = match result {
-                        Ok((epoch, mut offsets)) => Ok(Appended {
-                            epoch,
-                            base_offsets: offsets.pop().unwrap_or_default(),
-                        }),
-                        Err(failure) => Err(self.failed_group(failure)),
-                    };
-                    let _ = reply.send(answer);
-                }
-            }
-            Err(failure) => {
-                let error = self.failed_group(failure);
-                for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
-                }
-            }
+        let (requests, replies): (Vec<Vec<Prepared>>, Vec<Reply>) = group
+            .into_iter()
+            .map(|request| (request.batches, request.reply))
+            .unzip();
+        let answers = match self.commit(&requests) {
+            Ok(answers) => answers,
+            Err(failure) => self.answer_failed_group(requests, failure),
+        };
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // A client that has gone away does not mind.
+            let _ = reply.send(answer);
         }
     }
 
+    fn answer_failed_group(
+        &self,
+        requests: Vec<Vec<Prepared>>,
+        failure: GroupFailure,
+    ) -> Vec<Answer> {
+        let waiting = failure.settled.iter().filter(|s| s.is_none()).count();
+        let settled = failure.settled;
+        let error = self.failed_group(failure.cause);
+        // There may be room for some of them.
+        let one_by_one = matches!(error, LogError::DiskFull) && waiting > 1;
+        let answer = |(request, settled): (Vec<Prepared>, Option<Answer>)| match settled {
+            Some(answer) => answer,
+            None if one_by_one => match self.commit(&[request]) {
+                Ok(mut answers) => answers.pop().expect("one append has one answer"),
+                Err(failure) => Err(self.failed_group(failure.cause)),
+            },
+            None => Err(error.clone()),
+        };
+        requests.into_iter().zip(settled).map(answer).collect()
+    }
+
     /// After a poisoning the manifest must name the end of what counts, or the failed epoch could come back.
-    fn failed_group(&self, failure: GroupFailure) -> LogError {
+    fn failed_group(&self, failure: WriteFailure) -> LogError {
         if failure.poisoned
             && let Err(error) = self.write_manifest()
         {
@@ -147,61 +135,54 @@ impl Shared {
                 topic.expect_kind(TopicKind::Ingested)?;
                 let partition = topic.partition(batch.partition)?;
                 partition.check_writable()?;
-                Ok(partition.clone())
+                Ok(partition)
             })
             .collect()
     }
 
-    /// Commits requests as one epoch; gives the base offsets of each.
-    fn commit(
-        &self,
-        requests: &[Vec<Prepared>],
-        owners: &[Vec<Arc<PartitionInner>>],
-    ) -> Result<(Epoch, Vec<Vec<Offset>>), GroupFailure> {
+    /// Commits requests as one epoch; gives the answer to each.
+    fn commit(&self, requests: &[Vec<Prepared>]) -> Result<Vec<Answer>, GroupFailure> {
         let mut state = self.commit.lock();
-        // A topic may have been dropped, or a partition poisoned, since the request was looked at.
-        for batches in requests {
-            if let Err(error) = self.resolve(batches) {
-                return Err(GroupFailure {
-                    error,
-                    poisoned: false,
-                });
-            }
-        }
-        let mut parts: BTreeMap<(TopicId, PartitionId), Part> = BTreeMap::new();
-        let mut count = 0u32;
-        for (request, (batches, partitions)) in requests.iter().zip(owners).enumerate() {
-            for (index, (batch, partition)) in batches.iter().zip(partitions).enumerate() {
-                let part = parts
-                    .entry((batch.topic, batch.partition))
-                    .or_insert_with(|| Part {
-                        partition: partition.clone(),
-                        batches: Vec::new(),
-                        origins: Vec::new(),
-                    });
-                part.batches.push(batch.clone());
-                part.origins.push((request, index));
-                count += 1;
-            }
+        let mut plan = Plan::of(self, requests);
+        let sealed = self.env.sealed.epoch();
+        if plan.parts.is_empty() {
+            return Ok(plan.committed(sealed));
         }
         let epoch = state.next_epoch;
         state.next_epoch = epoch.next();
         let stamp = Stamp {
             epoch,
             time: self.env.clock.now_micros().max(self.env.sealed.last_time()),
-            parts: count,
-            previous: self.env.sealed.epoch(),
+            parts: plan.parts.values().map(|p| p.batches.len() as u32).sum(),
+            previous: sealed,
         };
+        match self.write(&mut plan, stamp) {
+            Ok(bytes) => {
+                drop(state);
+                for part in plan.parts.values() {
+                    part.partition.waiters.wake();
+                }
+                self.count_appended(bytes);
+                Ok(plan.committed(epoch))
+            }
+            Err(cause) => Err(GroupFailure {
+                settled: plan.settled(sealed),
+                cause,
+            }),
+        }
+    }
 
-        let mut writing: Vec<Writing<'_>> = Vec::with_capacity(parts.len());
-        for part in parts.values_mut() {
+    /// Writes, syncs and publishes the parts, and seals their epoch; gives the bytes written.
+    fn write(&self, plan: &mut Plan, stamp: Stamp) -> Result<u64, WriteFailure> {
+        let mut writing: Vec<Writing<'_>> = Vec::with_capacity(plan.parts.len());
+        for part in plan.parts.values_mut() {
             let mut writer = part.partition.writer.lock();
+            debug_assert_eq!(writer.next, part.start);
             let batches = std::mem::take(&mut part.batches);
             match part.partition.stage(&mut writer, batches, stamp) {
                 Ok(staged) => writing.push(Writing {
                     partition: &part.partition,
                     writer,
-                    origins: &part.origins,
                     staged,
                 }),
                 Err(error) => {
@@ -218,39 +199,29 @@ impl Shared {
         if self.env.config.durability == Durability::Sync
             && let Err(error) = sync_all(&mut writing)
         {
-            return Err(GroupFailure {
+            return Err(WriteFailure {
                 poisoned: true,
                 ..roll_back(writing, error)
             });
         }
-
-        let mut offsets: Vec<Vec<Offset>> = requests
-            .iter()
-            .map(|batches| vec![Offset::ZERO; batches.len()])
-            .collect();
         let mut bytes = 0;
         for mut part in writing {
-            for (&(request, index), offset) in part.origins.iter().zip(part.staged.base_offsets()) {
-                offsets[request][index] = offset;
-            }
             bytes += part.staged.bytes();
             part.partition.publish(&mut part.writer, part.staged);
         }
-        self.env.sealed.seal(epoch, stamp.time);
-        drop(state);
-        self.count_appended(bytes);
-        Ok((epoch, offsets))
+        self.env.sealed.seal(stamp.epoch, stamp.time);
+        Ok(bytes)
     }
 }
 
 /// Cuts off what a failed group wrote.
-fn roll_back(writing: Vec<Writing<'_>>, error: LogError) -> GroupFailure {
+fn roll_back(writing: Vec<Writing<'_>>, error: LogError) -> WriteFailure {
     let mut poisoned = false;
     for mut part in writing {
         part.partition.roll_back(&mut part.writer);
         poisoned |= part.partition.check_writable().is_err();
     }
-    GroupFailure { error, poisoned }
+    WriteFailure { error, poisoned }
 }
 
 /// Syncs every touched file, several at the same time: the file system then joins their journal commits.

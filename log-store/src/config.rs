@@ -49,6 +49,10 @@ pub struct LogConfig {
     pub maintenance_interval_ms: u64,
     /// The manifest is renewed after this many bytes were appended; bounds what recovery must check.
     pub manifest_bytes: u64,
+    /// A producer that wrote nothing to a partition for so long is forgotten there.
+    pub producer_expiry_ms: u64,
+    /// At least so many producers are remembered for each partition; of more, the quietest are forgotten.
+    pub producers_max: usize,
     /// Opens a damaged log by giving up what cannot be read at the end of the damaged partitions. Off by default: such
     /// partitions are refused. Set only when told to by whoever owns the data.
     pub accept_data_loss: bool,
@@ -73,6 +77,8 @@ impl LogConfig {
             background: true,
             maintenance_interval_ms: 10_000,
             manifest_bytes: 64 << 20,
+            producer_expiry_ms: 7 * 24 * 3600 * 1000,
+            producers_max: 2000,
             accept_data_loss: false,
         }
     }
@@ -106,7 +112,7 @@ pub enum Cleanup {
 pub struct TopicConfig {
     /// Unique among the topics of a log.
     pub name: String,
-    /// How many partitions; fixed for the life of the topic.
+    /// How many partitions; more can be added to an ingested topic, see [`crate::Log::add_partitions`].
     pub partitions: u32,
     /// Who gives the epochs.
     pub kind: TopicKind,

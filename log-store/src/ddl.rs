@@ -31,23 +31,17 @@ impl Log {
         let segment_bytes = config
             .segment_bytes
             .unwrap_or(shared.env.config.segment_bytes_max);
-        let partitions = (0..config.partitions)
-            .map(|partition| {
-                PartitionInner::new(
-                    &shared.env,
-                    id,
-                    PartitionId(partition),
-                    config.kind,
-                    segment_bytes,
-                )
-            })
-            .collect();
+        let new = |partition| {
+            let partition = PartitionId(partition);
+            PartitionInner::new(&shared.env, id, partition, config.kind, segment_bytes)
+        };
+        let partitions = (0..config.partitions).map(new).collect();
         let inner = Arc::new(TopicInner {
             id,
             kind: config.kind,
             name: config.name.clone(),
             config: RwLock::new(config),
-            partitions,
+            partitions: RwLock::new(partitions),
             frontier: watch::Sender::new(Epoch::ZERO),
             synced_frontier: RwLock::default(),
             compaction_bound: RwLock::default(),
@@ -77,7 +71,8 @@ impl Log {
             shared.insert(&inner);
             return Err(error);
         }
-        for partition in &inner.partitions {
+        inner.wake_waiters();
+        for partition in inner.partitions() {
             // What remains of the directory is removed by the next start at the latest.
             let disk = &shared.env.disk;
             for segment in &partition.state.read().segments {
@@ -85,6 +80,41 @@ impl Log {
             }
             let _ = disk.remove_dir(&partition.dir);
         }
+        Ok(())
+    }
+
+    /// Lets an ingested topic grow to so many partitions, durably. Those it has keep their rows.
+    ///
+    /// (Where the rows of a derived topic go was decided when its query began; it cannot grow.)
+    pub fn add_partitions(&self, id: TopicId, total: u32) -> Result<(), LogError> {
+        let shared = &self.shared;
+        shared.check_usable()?;
+        let mut manifest = shared.manifest.lock();
+        let inner = shared.topic(id)?;
+        inner.expect_kind(TopicKind::Ingested)?;
+        let mut config = inner.config.read().clone();
+        if total <= config.partitions {
+            return Err(LogError::InvalidConfig(format!(
+                "topic \"{}\" has {} partitions already",
+                config.name, config.partitions
+            )));
+        }
+        let segment_bytes = config
+            .segment_bytes
+            .unwrap_or(shared.env.config.segment_bytes_max);
+        let new = |partition| {
+            let partition = PartitionId(partition);
+            PartitionInner::new(&shared.env, id, partition, config.kind, segment_bytes)
+        };
+        let partitions: Vec<_> = (config.partitions..total).map(new).collect();
+        config.partitions = total;
+        check_config(&config)?;
+        manifest.growing = Some((id, partitions.clone()));
+        let written = shared.write_manifest_within_space(&mut manifest, false);
+        manifest.growing = None;
+        written?;
+        inner.partitions.write().extend(partitions);
+        *inner.config.write() = config;
         Ok(())
     }
 
@@ -109,7 +139,7 @@ impl Log {
             *inner.config.write() = before;
             return Err(error);
         }
-        for partition in &inner.partitions {
+        for partition in inner.partitions() {
             partition.state.write().segment_bytes = segment_bytes;
         }
         Ok(())
@@ -190,8 +220,8 @@ impl Shared {
         let mut clean = true;
         for topic in topics {
             // The tail of a partition that recovery left alone is still to be recovered.
-            clean &= topic
-                .partitions
+            let partitions = topic.partitions();
+            clean &= partitions
                 .iter()
                 .all(|partition| partition.state.read().frozen.is_none());
             if topic.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync {
@@ -199,7 +229,7 @@ impl Shared {
             }
             let frontier = *topic.frontier.borrow();
             let mut synced = true;
-            for partition in &topic.partitions {
+            for partition in &partitions {
                 let mut writer = partition.writer.lock();
                 synced &= partition.check_writable().is_ok() && partition.sync(&mut writer).is_ok();
             }
@@ -254,8 +284,15 @@ impl Shared {
             .iter()
             .map(|topic| {
                 let ingested = topic.kind == TopicKind::Ingested;
-                let partitions = topic
-                    .partitions
+                let mut partitions = topic.partitions();
+                if let Some((growing, new)) = &state.growing
+                    && *growing == topic.id
+                {
+                    partitions.extend(new.iter().cloned());
+                }
+                let mut config = topic.config.read().clone();
+                config.partitions = partitions.len() as u32;
+                let partitions = partitions
                     .iter()
                     .map(|partition| {
                         let mut writer = partition.writer.lock();
@@ -266,12 +303,13 @@ impl Shared {
                             // A failure poisons the partition, and its entry then ends at its last sync.
                             let _ = partition.sync(&mut writer);
                         }
+                        partition.forget_producers();
                         partition.entry(&writer, ingested && durability == Durability::Sync)
                     })
                     .collect();
                 TopicEntry {
                     id: topic.id,
-                    config: topic.config.read().clone(),
+                    config,
                     frontier: *topic.synced_frontier.read(),
                     partitions,
                 }

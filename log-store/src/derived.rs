@@ -31,11 +31,14 @@ impl Log {
     pub fn set_derived_frontier(&self, topic: TopicId, epoch: Epoch) -> Result<(), LogError> {
         let topic = self.topic(topic)?;
         topic.inner.expect_kind(TopicKind::Derived)?;
-        topic.inner.frontier.send_if_modified(|frontier| {
+        let advanced = topic.inner.frontier.send_if_modified(|frontier| {
             let advances = *frontier < epoch;
             *frontier = epoch.max(*frontier);
             advances
         });
+        if advanced {
+            topic.inner.wake_waiters();
+        }
         Ok(())
     }
 
@@ -61,12 +64,17 @@ impl Shared {
             if batch.topic != topic.id {
                 return Err(LogError::InvalidBatch("it is for another topic".into()));
             }
+            if batch.producer.is_some() {
+                return Err(LogError::InvalidBatch(
+                    "batches of derived topics have no producer".into(),
+                ));
+            }
             let prepared = Prepared::new(batch, self.env.config.body_bytes_max)?;
             let part = parts.entry(prepared.partition).or_default();
             part.0.push(prepared);
             part.1.push(index);
         }
-        let mut owners: Vec<&Arc<PartitionInner>> = Vec::with_capacity(parts.len());
+        let mut owners: Vec<Arc<PartitionInner>> = Vec::with_capacity(parts.len());
         for &id in parts.keys() {
             let partition = topic.partition(id)?;
             partition.check_writable()?;
@@ -78,7 +86,7 @@ impl Shared {
             .recent_time(epoch)
             .unwrap_or_else(|| self.env.sealed.last_time());
         let mut staged = Vec::with_capacity(parts.len());
-        for (partition, (batches, indexes)) in owners.into_iter().zip(parts.into_values()) {
+        for (partition, (batches, indexes)) in owners.iter().zip(parts.into_values()) {
             let mut writer = partition.writer.lock();
             let last = partition.state.read().last_epoch;
             let stamp = Stamp {
@@ -133,7 +141,7 @@ impl Shared {
             // Taken first: rows that arrive during the sync belong to later epochs.
             let frontier = *topic.frontier.borrow();
             let mut synced = Ok(());
-            for partition in &topic.partitions {
+            for partition in topic.partitions() {
                 let mut writer = partition.writer.lock();
                 synced = synced
                     .and_then(|()| partition.check_writable())

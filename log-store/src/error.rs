@@ -139,6 +139,42 @@ pub enum LogError {
         /// First not held.
         end: Offset,
     },
+    /// A producer's batch does not begin where its last one ended: something before it was lost, or it overlaps.
+    #[error(
+        "producer {producer} of epoch {epoch} sent sequence {sequence}; {expected} was expected"
+    )]
+    OutOfOrderSequence {
+        /// The producer.
+        producer: i64,
+        /// Its epoch.
+        epoch: i16,
+        /// The batch's first sequence.
+        sequence: i32,
+        /// The sequence that would have been taken.
+        expected: i32,
+    },
+    /// A producer's batch was written before, so long ago that its offset is no longer known.
+    #[error(
+        "producer {producer} of epoch {epoch} sent sequence {sequence}, which was written before"
+    )]
+    DuplicateSequence {
+        /// The producer.
+        producer: i64,
+        /// Its epoch.
+        epoch: i16,
+        /// The batch's first sequence.
+        sequence: i32,
+    },
+    /// A newer incarnation of the producer has written to the partition.
+    #[error("producer {producer} of epoch {epoch} was fenced off by epoch {current}")]
+    ProducerFenced {
+        /// The producer.
+        producer: i64,
+        /// The epoch of the batch.
+        epoch: i16,
+        /// The epoch that counts now.
+        current: i16,
+    },
     /// The engine's codec could not handle a body.
     #[error("could not rewrite a batch: {0}")]
     Codec(String),

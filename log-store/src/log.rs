@@ -21,7 +21,7 @@ use crate::{
     batch::Prepared,
     committer::CommitState,
     disk::DirLock,
-    partition::Env,
+    partition::{Env, PartitionInner},
     recovery,
     topic::TopicInner,
 };
@@ -68,6 +68,8 @@ pub(crate) struct ManifestState {
     pub next_topic: TopicId,
     /// Files that the next manifest no longer names; removed after it was written.
     pub garbage: Vec<PathBuf>,
+    /// Partitions that are not in use before the manifest names them.
+    pub growing: Option<(TopicId, Vec<Arc<PartitionInner>>)>,
 }
 
 impl Log {
@@ -296,6 +298,9 @@ impl Running {
         }
         let result = self.shared.write_clean_manifest();
         self.shared.fail(&LogError::Closed);
+        for topic in self.shared.topics.read().by_id.values() {
+            topic.wake_waiters();
+        }
         state.lock = None;
         result
     }

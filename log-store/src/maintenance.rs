@@ -53,7 +53,7 @@ impl Shared {
         let topics: Vec<_> = self.topics.read().by_id.values().cloned().collect();
         let mut doomed = Vec::new();
         for topic in &topics {
-            for partition in &topic.partitions {
+            for partition in &topic.partitions() {
                 if partition.check_writable().is_ok() {
                     self.close_aged(topic, partition)?;
                     doomed.extend(self.expire(topic, partition));
@@ -70,7 +70,7 @@ impl Shared {
         drop(manifest);
         self.reserve().renew();
         for topic in &topics {
-            for partition in &topic.partitions {
+            for partition in &topic.partitions() {
                 if self.is_ending() {
                     return Ok(report);
                 }
@@ -126,7 +126,8 @@ impl Shared {
         }
         let doomed: Vec<_> = state.segments.drain(..expired).collect();
         if let Some(last) = doomed.last() {
-            state.start = last.end();
+            // Rows behind it may have been deleted already.
+            state.start = state.start.max(last.end());
         }
         doomed
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Corruption, Disk, Durability, Epoch, LogError, Offset, OpenMode, TopicConfig, TopicId,
-    disk::read_all, segment::Summary,
+    disk::read_all, producers::Producer, segment::Summary,
 };
 
 const MAGIC: &[u8; 8] = b"MPLOGMAN";
@@ -55,6 +55,9 @@ pub(crate) struct PartitionEntry {
     pub last_epoch: Epoch,
     /// In order and without gaps. The last one may still be growing.
     pub segments: Vec<SegmentEntry>,
+    /// What the batches before `end` said of their producers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub producers: Vec<Producer>,
     /// Nothing behind what is listed counts: the partition was poisoned.
     pub cut: bool,
     /// Recovery found damage behind what is listed; the partition is refused until the loss is accepted.

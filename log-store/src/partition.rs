@@ -23,9 +23,11 @@ use crate::{
     BodyCodec, Clock, Corruption, Disk, Epoch, LogConfig, LogError, Offset, PartitionId, TopicId,
     TopicKind,
     manifest::{PartitionEntry, SegmentEntry},
+    producers::Producers,
     sealed::Sealed,
     segment::{SEGMENT_HEADER_LEN, Segment, Summary},
     tail::{Tail, TailBudget},
+    waiting::Waiters,
 };
 
 pub use read::Partition;
@@ -60,6 +62,7 @@ pub(crate) struct PartitionInner {
     pub env: Arc<Env>,
     pub state: RwLock<PartitionState>,
     pub writer: Mutex<Writer>,
+    pub waiters: Waiters,
 }
 
 pub(crate) struct PartitionState {
@@ -68,6 +71,8 @@ pub(crate) struct PartitionState {
     /// The high watermark: the first offset not published.
     pub end: Offset,
     pub last_epoch: Epoch,
+    /// As the published batches made it.
+    pub producers: Producers,
     pub tail: Tail,
     pub health: Health,
     pub segment_bytes: u64,
@@ -109,12 +114,14 @@ impl PartitionInner {
                 start: Offset::ZERO,
                 end: Offset::ZERO,
                 last_epoch: Epoch::ZERO,
+                producers: Producers::default(),
                 tail: Tail::default(),
                 health: Health::Good,
                 segment_bytes,
                 frozen: None,
             }),
             writer: Mutex::default(),
+            waiters: Waiters::default(),
         })
     }
 
@@ -140,6 +147,16 @@ impl PartitionInner {
             "partition is read-only after a failed write"
         );
         self.state.write().health = Health::Poisoned(error.to_string());
+    }
+
+    /// Forgets producers that have been quiet for too long, and those that are too many.
+    pub fn forget_producers(&self) {
+        let config = &self.env.config;
+        let age = i64::try_from(config.producer_expiry_ms).unwrap_or(i64::MAX);
+        let now = self.env.clock.now_micros();
+        let horizon = now.saturating_sub(age.saturating_mul(1000));
+        let mut state = self.state.write();
+        state.producers.expire(horizon, config.producers_max);
     }
 
     /// The partition's entry in the manifest: what of it is durable. Call with its writer (or all commits) at rest.
@@ -185,6 +202,7 @@ impl PartitionInner {
             end,
             last_epoch,
             segments,
+            producers: state.producers.entries(end),
             cut: matches!(state.health, Health::Poisoned(_)),
             damage: None,
         }

@@ -131,6 +131,7 @@ pub(crate) fn recover(
             generation: manifest.generation,
             next_topic: manifest.next_topic,
             garbage: applied.garbage.clone(),
+            growing: None,
         },
         removed: applied.garbage,
         report,

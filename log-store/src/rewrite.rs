@@ -6,6 +6,9 @@
 //!
 //! Nothing an append needs is held while this runs. A crash before the manifest leaves a file that nobody lists; after
 //! it, old files that nobody lists: the next start removes either. Rows keep their offsets and their epochs.
+//!
+//! [`BodyKind::RAW`] bodies stay by themselves: they are never merged, and what compaction leaves of one keeps the base
+//! offset and the last offset that it was appended with, so that offsets within the body stay right.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -409,7 +412,7 @@ impl Rewriter<'_> {
 
     fn push(&mut self, chunk: Chunk) -> Result<(), LogError> {
         let config = &self.env.config;
-        let small = chunk.plain.len() < config.merge_below_bytes;
+        let small = chunk.kind != BodyKind::RAW && chunk.plain.len() < config.merge_below_bytes;
         let joins = self.group.first().is_none_or(|first| {
             first.schema_id == chunk.schema_id
                 && self.group_bytes + chunk.plain.len() <= config.merge_target_bytes
@@ -473,6 +476,11 @@ impl Rewriter<'_> {
 }
 
 fn encode(chunk: Chunk, compression: Compression) -> (BatchHeader, Bytes, Bytes) {
+    let compression = match chunk.kind {
+        // Compressed by its producer or meant not to be; and handed out as it is.
+        BodyKind::RAW => Compression::None,
+        _ => compression,
+    };
     let (compression, stored) = compression.pack(&chunk.plain);
     let last_run = chunk.runs.last();
     let (epoch, epoch_time) = last_run.map_or((Epoch::ZERO, 0), |run| (run.epoch, run.time));
@@ -509,6 +517,8 @@ fn encode(chunk: Chunk, compression: Compression) -> (BatchHeader, Bytes, Bytes)
         epoch_delta: 0,
         rowtime_min: chunk.rowtimes.0,
         rowtime_max: chunk.rowtimes.1,
+        // The segment is closed and listed, so the manifest knows its producers.
+        producer: None,
         schema_id: chunk.schema_id,
         lead: 0,
     };

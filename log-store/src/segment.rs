@@ -336,30 +336,56 @@ impl Segment {
         Ok(None)
     }
 
-    /// The base offset of the first batch that reaches a rowtime; `None` if none does.
-    pub fn offset_of_rowtime(&self, rowtime: i64) -> Result<Option<Offset>, LogError> {
-        let Some(start) = self.seek(|index| index.by_rowtime(rowtime))? else {
+    /// The base offset of the first batch with rows at or after `from` that reaches a rowtime; `None` if none does.
+    pub fn offset_of_rowtime(
+        &self,
+        rowtime: i64,
+        from: Offset,
+    ) -> Result<Option<Offset>, LogError> {
+        let either = |index: &Index| Some(index.by_rowtime(rowtime)?.max(index.by_offset(from)?));
+        let Some(start) = self.seek(either)? else {
             return Ok(None);
         };
         let mut headers = self.headers_from(start)?;
         while let Some(next) = headers.next() {
             let (_, header) = next?;
-            if header.rowtime_max >= rowtime {
+            if header.rowtime_max >= rowtime && header.end_offset() > from {
                 return Ok(Some(header.base_offset));
             }
         }
         Ok(None)
     }
 
-    /// The distinct epochs after `epoch`, with their times.
-    pub fn epochs_after(&self, epoch: Epoch, out: &mut Vec<(Epoch, i64)>) -> Result<(), LogError> {
+    /// The largest rowtime of batches with rows at or after `from`, and the base offset of the first one that has it.
+    pub fn max_rowtime(&self, from: Offset) -> Result<Option<(i64, Offset)>, LogError> {
+        let Some(start) = self.seek(|index| index.by_offset(from))? else {
+            return Ok(None);
+        };
+        let mut max: Option<(i64, Offset)> = None;
+        let mut headers = self.headers_from(start)?;
+        while let Some(next) = headers.next() {
+            let (_, header) = next?;
+            if header.end_offset() > from && max.is_none_or(|(max, _)| max < header.rowtime_max) {
+                max = Some((header.rowtime_max, header.base_offset));
+            }
+        }
+        Ok(max)
+    }
+
+    /// The distinct epochs after `epoch` of rows at or after `from`, with their times.
+    pub fn epochs_after(
+        &self,
+        epoch: Epoch,
+        from: Offset,
+        out: &mut Vec<(Epoch, i64)>,
+    ) -> Result<(), LogError> {
         let Some(start) = self.seek(|index| index.after_epoch(epoch))? else {
             return Ok(());
         };
         let mut headers = self.headers_from(start)?;
         while let Some(next) = headers.next() {
             let (position, header) = next?;
-            if header.epoch <= epoch {
+            if header.epoch <= epoch || header.end_offset() <= from {
                 continue;
             }
             let mut add = |found: Epoch, time: i64| {
@@ -370,8 +396,12 @@ impl Segment {
             if header.flags & crate::batch::FLAG_RUNS == 0 {
                 add(header.epoch, header.epoch_time);
             } else {
-                for run in headers.batch(position, &header)?.epochs() {
-                    add(run.epoch, run.time);
+                let batch = headers.batch(position, &header)?;
+                for run in batch.epochs() {
+                    let last = run.rows.end.saturating_sub(1);
+                    if from <= header.base_offset || batch.offset_of(last) >= from {
+                        add(run.epoch, run.time);
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
-    Epoch, LogError, Partition, PartitionId, TopicConfig, TopicId, TopicKind,
+    Epoch, LogError, Offset, Partition, PartitionId, TopicConfig, TopicId, TopicKind,
     partition::{Env, PartitionInner},
 };
 
@@ -15,7 +15,8 @@ pub(crate) struct TopicInner {
     pub kind: TopicKind,
     pub name: String,
     pub config: RwLock<TopicConfig>,
-    pub partitions: Vec<Arc<PartitionInner>>,
+    /// May grow; see [`crate::Log::add_partitions`].
+    pub partitions: RwLock<Vec<Arc<PartitionInner>>>,
     /// Of a derived topic: complete through here, as its writer says.
     pub frontier: watch::Sender<Epoch>,
     /// The frontier as of the last sync.
@@ -26,13 +27,27 @@ pub(crate) struct TopicInner {
 }
 
 impl TopicInner {
-    pub fn partition(&self, id: PartitionId) -> Result<&Arc<PartitionInner>, LogError> {
-        self.partitions
+    pub fn partition(&self, id: PartitionId) -> Result<Arc<PartitionInner>, LogError> {
+        let partitions = self.partitions.read();
+        partitions
             .get(id.0 as usize)
+            .cloned()
             .ok_or(LogError::UnknownPartition {
                 topic: self.id,
                 partition: id,
             })
+    }
+
+    /// All that there are now.
+    pub fn partitions(&self) -> Vec<Arc<PartitionInner>> {
+        self.partitions.read().clone()
+    }
+
+    /// Whoever waits for rows shall look.
+    pub fn wake_waiters(&self) {
+        for partition in self.partitions.read().iter() {
+            partition.waiters.wake();
+        }
     }
 
     pub fn expect_kind(&self, kind: TopicKind) -> Result<(), LogError> {
@@ -78,20 +93,26 @@ impl Topic {
 
     /// Its partitions, by number.
     pub fn partitions(&self) -> Vec<Partition> {
-        self.inner
-            .partitions
-            .iter()
-            .map(|inner| Partition {
-                inner: inner.clone(),
-            })
+        let partitions = self.inner.partitions();
+        partitions
+            .into_iter()
+            .map(|inner| Partition { inner })
             .collect()
     }
 
     /// One partition.
     pub fn partition(&self, id: PartitionId) -> Result<Partition, LogError> {
-        self.inner.partition(id).map(|inner| Partition {
-            inner: inner.clone(),
-        })
+        self.inner.partition(id).map(|inner| Partition { inner })
+    }
+
+    /// The first offset of a partition that its readers cannot see yet: its end if the topic is ingested, the end of the
+    /// topic's frontier if it is derived (its writer may be ahead of that).
+    pub fn visible_end(&self, id: PartitionId) -> Result<Offset, LogError> {
+        let partition = self.partition(id)?;
+        match self.inner.kind {
+            TopicKind::Ingested => Ok(partition.end_offset()),
+            TopicKind::Derived => partition.offset_of_epoch(self.frontier()),
+        }
     }
 
     /// The epoch through which the topic is complete: the sealed epoch if it is ingested, what its writer said if it is

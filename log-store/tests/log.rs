@@ -36,6 +36,7 @@ fn batch(topic: &Topic, partition: u32, rows: u32, body: &str) -> NewBatch {
         compression: Compression::None,
         body: Bytes::from(body.to_owned()),
         decoded: None,
+        producer: None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Health, PartitionInner};
 use crate::{
-    Epoch, LogError, Offset, PartitionId, StoredBatch, TopicId, TopicKind, segment::Segment,
+    Epoch, LogError, Offset, PartitionId, ProducerStamp, ProducerState, StoredBatch, TopicId,
+    TopicKind, segment::Segment,
 };
 
 /// A partition as its readers see it. Cheap to clone; stays readable after its topic was dropped, for as long as it is
@@ -25,7 +26,7 @@ impl Partition {
         self.inner.topic
     }
 
-    /// The first offset that retention has left.
+    /// The first offset that retention and [`crate::Log::delete_records`] have left.
     pub fn start_offset(&self) -> Offset {
         self.inner.state.read().start
     }
@@ -120,38 +121,100 @@ impl Partition {
     ///
     /// Where retention took rows away, that is at least [`Partition::start_offset`].
     pub fn offset_of_epoch(&self, epoch: Epoch) -> Result<Offset, LogError> {
-        let (segments, end) = self.segments();
-        let first = segments.partition_point(|segment| {
-            let summary = segment.summary();
-            summary.last_epoch <= epoch
-        });
+        let Held {
+            segments,
+            start,
+            end,
+            last_epoch,
+        } = self.held();
+        if last_epoch <= epoch {
+            return Ok(end);
+        }
+        let first = segments.partition_point(|segment| segment.summary().last_epoch <= epoch);
         for segment in &segments[first..] {
             if let Some(offset) = segment.offset_after_epoch(epoch)? {
-                return Ok(offset);
+                return Ok(offset.max(start));
             }
         }
         Ok(end)
     }
 
-    /// The base offset of the first batch with a row of at least this rowtime; the high watermark if there is none.
+    /// Where the first batch begins that may have a row of at least this rowtime; the high watermark if there is none.
+    ///
+    /// Which of its rows that is, only who understands its body can say: read from the offset given here, and go on with
+    /// [`Partition::offset_of_time_from`] if no row of the batch reaches the rowtime after all. (Compaction and deletion
+    /// may have taken the one that did.)
     pub fn offset_of_time(&self, rowtime: i64) -> Result<Offset, LogError> {
-        let (segments, end) = self.segments();
-        for segment in &segments {
-            if segment.summary().rowtime_max >= rowtime
-                && let Some(offset) = segment.offset_of_rowtime(rowtime)?
+        self.offset_of_time_from(rowtime, Offset::ZERO)
+    }
+
+    /// As [`Partition::offset_of_time`], among the rows at or after an offset.
+    pub fn offset_of_time_from(&self, rowtime: i64, from: Offset) -> Result<Offset, LogError> {
+        let held = self.held();
+        let from = from.max(held.start);
+        for segment in &held.segments {
+            let summary = segment.summary();
+            if summary.end > from
+                && summary.rowtime_max >= rowtime
+                && let Some(offset) = segment.offset_of_rowtime(rowtime, from)?
             {
-                return Ok(offset);
+                return Ok(offset.max(from));
             }
         }
-        Ok(end)
+        Ok(held.end)
+    }
+
+    /// The largest rowtime, and where the first batch begins that has it; `None` without any rows.
+    ///
+    /// As exact as [`StoredBatch::rowtime_max`] is.
+    pub fn max_rowtime(&self) -> Result<Option<(i64, Offset)>, LogError> {
+        let held = self.held();
+        let mut segments: Vec<(i64, &Arc<Segment>)> = held
+            .segments
+            .iter()
+            .map(|segment| (segment.summary(), segment))
+            .filter(|(summary, _)| summary.end > held.start)
+            .map(|(summary, segment)| (summary.rowtime_max, segment))
+            .collect();
+        // The most promising first, and of those the oldest.
+        segments.sort_by_key(|(rowtime, _)| std::cmp::Reverse(*rowtime));
+        let mut best: Option<(i64, Offset)> = None;
+        for (promised, segment) in segments {
+            if best.is_some_and(|(rowtime, _)| promised <= rowtime) {
+                break;
+            }
+            if let Some(found) = segment.max_rowtime(held.start)?
+                && best.is_none_or(|(rowtime, _)| rowtime < found.0)
+            {
+                best = Some(found);
+            }
+        }
+        Ok(best.map(|(rowtime, offset)| (rowtime, offset.max(held.start))))
+    }
+
+    /// What is known of the producers that stamp their batches.
+    pub fn producers(&self) -> Vec<ProducerState> {
+        self.inner.state.read().producers.states()
+    }
+
+    /// What would become of a producer's next batch: `None` if it would be written, its base offset if it has been
+    /// before. (What is under way and not yet answered does not count.)
+    pub fn check_producer(
+        &self,
+        stamp: ProducerStamp,
+        rows: u32,
+    ) -> Result<Option<Offset>, LogError> {
+        self.inner.state.read().producers.check(stamp, rows)
     }
 
     /// The distinct epochs after `epoch` of which this partition holds rows, in order: a replay stops at each.
     pub fn epochs_after(&self, epoch: Epoch) -> Result<Vec<Epoch>, LogError> {
+        let held = self.held();
         let mut found = Vec::new();
-        for segment in self.segments().0 {
-            if segment.summary().last_epoch > epoch {
-                segment.epochs_after(epoch, &mut found)?;
+        for segment in held.segments {
+            let summary = segment.summary();
+            if summary.last_epoch > epoch && summary.end > held.start {
+                segment.epochs_after(epoch, held.start, &mut found)?;
             }
         }
         Ok(found.into_iter().map(|(epoch, _)| epoch).collect())
@@ -159,12 +222,12 @@ impl Partition {
 
     /// The wall-clock time of the newest epoch at or before `epoch` of which this partition holds rows.
     pub(crate) fn time_of_epoch(&self, epoch: Epoch) -> Result<Option<(Epoch, i64)>, LogError> {
-        let (segments, _) = self.segments();
+        let segments = self.held().segments;
         let first = segments.partition_point(|segment| segment.summary().last_epoch < epoch);
         if let Some(segment) = segments.get(first) {
             let before = Epoch(epoch.0.saturating_sub(1));
             let mut found = Vec::new();
-            segment.epochs_after(before, &mut found)?;
+            segment.epochs_after(before, Offset::ZERO, &mut found)?;
             if let Some(&exact) = found.first().filter(|(e, _)| *e == epoch) {
                 return Ok(Some(exact));
             }
@@ -175,10 +238,23 @@ impl Partition {
         }))
     }
 
-    fn segments(&self) -> (Vec<Arc<Segment>>, Offset) {
+    fn held(&self) -> Held {
         let state = self.inner.state.read();
-        (state.segments.clone(), state.end)
+        Held {
+            segments: state.segments.clone(),
+            start: state.start,
+            end: state.end,
+            last_epoch: state.last_epoch,
+        }
     }
+}
+
+/// What a partition holds at a moment.
+struct Held {
+    segments: Vec<Arc<Segment>>,
+    start: Offset,
+    end: Offset,
+    last_epoch: Epoch,
 }
 
 /// The first segment that reaches beyond `offset`. (Where compaction left nothing, that may begin after it.)

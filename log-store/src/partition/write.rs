@@ -125,7 +125,6 @@ impl PartitionInner {
             closed.end_appends();
         }
         writer.position = SEGMENT_HEADER_LEN;
-        writer.synced = None;
         let mut state = self.state.write();
         if let Some(before) = state.segments.last().map(|before| before.summary()) {
             // Until it has epochs of its own; searches rely on these never decreasing along the segments.
@@ -136,11 +135,12 @@ impl PartitionInner {
         }
         state.segments.push(segment.clone());
         drop(state);
+        writer.synced = Some(segment.summary());
         Ok(segment)
     }
 
     /// Whether appends are acknowledged only when they are on disk.
-    fn syncs_each_append(&self) -> bool {
+    pub fn syncs_each_append(&self) -> bool {
         self.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync
     }
 
@@ -216,7 +216,12 @@ impl PartitionInner {
         for ((_, header), (body, decoded)) in staged.headers.into_iter().zip(staged.bodies) {
             state.end = header.end_offset();
             state.last_epoch = header.epoch;
+            state.producers.record(&header);
             state.tail.push(header, body, decoded);
+        }
+        let producers_max = self.env.config.producers_max;
+        if state.producers.len() > producers_max.saturating_mul(2) {
+            state.producers.expire(i64::MIN, producers_max);
         }
         writer.next = state.end;
         writer.position = staged.end_position;

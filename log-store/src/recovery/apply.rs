@@ -19,9 +19,11 @@ use crate::{
     log::{Shared, Topics},
     manifest::{Manifest, SegmentEntry, TopicEntry},
     partition::{Env, Health, Layout, PartitionInner, PartitionState, Writer, parse_dir_name},
+    producers::Producers,
     segment::{SEGMENT_HEADER_LEN, Segment, SegmentId, parse_file_name},
     tail::Tail,
     topic::TopicInner,
+    waiting::Waiters,
 };
 
 /// The kept tail is written in pieces of this size.
@@ -75,7 +77,7 @@ fn open_topic(
         kind: entry.config.kind,
         name: entry.config.name.clone(),
         config: RwLock::new(entry.config.clone()),
-        partitions,
+        partitions: RwLock::new(partitions),
         frontier: watch::Sender::new(entry.frontier),
         synced_frontier: RwLock::new(entry.frontier),
         compaction_bound: RwLock::default(),
@@ -208,6 +210,7 @@ fn open_partition(
         }
     }
     remove_unlisted(env, &found, &segments)?;
+    let producers = producers(&found);
     Ok(Arc::new(PartitionInner {
         topic: found.topic,
         id: found.id,
@@ -216,15 +219,18 @@ fn open_partition(
         env: env.clone(),
         state: RwLock::new(PartitionState {
             segments,
-            start: found.entry.start,
+            // Accepted losses may have taken what lay behind the start.
+            start: found.entry.start.min(end),
             end,
             last_epoch,
+            producers,
             tail: Tail::default(),
             health: Health::Good,
             segment_bytes,
             frozen: None,
         }),
         writer: Mutex::new(writer),
+        waiters: Waiters::default(),
     }))
 }
 
@@ -319,6 +325,7 @@ fn in_place(
         start: found.entry.start,
         end: found.end(),
         last_epoch: found.last_epoch(),
+        producers: producers(&found),
         tail: Tail::default(),
         health,
         segment_bytes,
@@ -332,7 +339,17 @@ fn in_place(
         env: env.clone(),
         state: RwLock::new(state),
         writer: Mutex::default(),
+        waiters: Waiters::default(),
     })
+}
+
+/// What the manifest knew of producers, and what the kept batches add to it.
+fn producers(found: &FoundPartition) -> Producers {
+    let mut producers = Producers::from_entries(&found.entry.producers, found.entry.end);
+    for batch in &found.batches {
+        producers.record(&batch.header);
+    }
+    producers
 }
 
 /// Writes the kept tail to a file of its own, durably.

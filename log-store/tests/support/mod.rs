@@ -45,6 +45,7 @@ pub fn batch(topic: &Topic, partition: u32, rows: &[(u64, u64)]) -> NewBatch {
         compression: Compression::None,
         body: rows::body(rows),
         decoded: None,
+        producer: None,
     }
 }
 
