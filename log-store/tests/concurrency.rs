@@ -146,3 +146,54 @@ async fn handles_and_watches_can_be_awaited() {
         "invalid batch: there is none"
     );
 }
+
+/// A watch wakes for its own partitions, ingested and derived, and misses nothing since it was made.
+#[tokio::test]
+async fn a_watch_wakes_for_its_partitions_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(
+        LogConfig::new(dir.path()),
+        Arc::new(RealDisk),
+        Arc::new(SystemClock),
+        Arc::new(RowCodec),
+    )
+    .unwrap();
+    let topic = log.create_topic(TopicConfig::ingested("t", 3)).unwrap();
+    let view = log.create_topic(TopicConfig::derived("v", 1)).unwrap();
+    let ours = [
+        topic.partition(PartitionId(0)).unwrap(),
+        topic.partition(PartitionId(1)).unwrap(),
+        view.partition(PartitionId(0)).unwrap(),
+    ];
+    let watch = log.watch_partitions(&ours);
+    let other = log.watch_partitions(&ours[..1]);
+    let sleeps = || async {
+        tokio::select! {
+            biased;
+            () = watch.changed() => false,
+            () = std::future::ready(()) => true,
+        }
+    };
+    let append = |partition| {
+        let rows = batch(&topic, partition, &[(1, 1)]);
+        log.append(vec![rows])
+    };
+    append(2).await.unwrap();
+    assert!(sleeps().await, "nobody waits for that partition");
+    append(1).await.unwrap();
+    append(1).await.unwrap();
+    watch.changed().await;
+    assert!(sleeps().await, "what came before is one change");
+    let ((), (), appended) = tokio::join!(watch.changed(), other.changed(), append(0));
+    let epoch = appended.unwrap().epoch;
+    let rows = batch(&view, 0, &[(1, 1)]);
+    log.append_derived(view.id(), epoch, vec![rows]).unwrap();
+    assert!(sleeps().await, "not complete yet");
+    log.set_derived_frontier(view.id(), epoch).unwrap();
+    watch.changed().await;
+    log.drop_topic(view.id()).unwrap();
+    watch.changed().await;
+    log.close().unwrap();
+    watch.changed().await;
+    other.changed().await;
+}

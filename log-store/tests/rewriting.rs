@@ -5,8 +5,8 @@ mod support;
 use std::{collections::BTreeMap, sync::Arc};
 
 use log_store::{
-    Cleanup, Compression, Epoch, Log, LogConfig, LogError, Offset, Partition, PartitionId, Topic,
-    TopicConfig,
+    BodyKind, Cleanup, Compression, Epoch, Log, LogConfig, LogError, NewBatch, Offset, Partition,
+    PartitionId, Topic, TopicConfig,
     sim::{SimClock, SimDisk},
 };
 use proptest::prelude::*;
@@ -144,6 +144,75 @@ fn compaction_waits_for_its_bound() {
     assert_eq!(partition.end_offset(), Offset(40));
     assert_eq!(rows.last().unwrap().offset, 39);
     assert!(rows.iter().all(|row| row.offset == row.value));
+}
+
+/// Record batches of Kafka clients count their records' offsets from the batch's first one. Here a row's value is that
+/// distance: whatever compaction takes, base offset plus value is the row's offset.
+#[test]
+fn raw_bodies_stay_by_themselves_and_keep_their_base_offset() {
+    for cleanup in [
+        Cleanup::Delete,
+        Cleanup::Compact {
+            tombstone_retention_ms: 0,
+        },
+    ] {
+        let compacts = cleanup != Cleanup::Delete;
+        let topic = TopicConfig {
+            cleanup,
+            ..TopicConfig::ingested("t", 1)
+        };
+        let config = LogConfig {
+            tail_bytes_max: 0,
+            ..config()
+        };
+        let (disk, clock, log, topic, _) = start(topic, config.clone());
+        log.set_compaction_bound(topic.id(), Epoch::MAX).unwrap();
+        let rows = |n: u64| -> Vec<(u64, u64)> { (0..5).map(|d| ((n + d) % 7, d)).collect() };
+        for n in 0..60 {
+            let raw = NewBatch {
+                kind: BodyKind::RAW,
+                compression: Compression::Lz4,
+                ..batch(&topic, 0, &rows(n))
+            };
+            log.append(vec![raw]).wait().unwrap();
+        }
+        let report = log.run_maintenance_once().unwrap();
+        assert_eq!(report.rows_removed > 0, compacts);
+        drop((log, topic));
+        let (log, _) = open(&disk.crash(), &clock, config).unwrap();
+        let partition = log.topics()[0].partition(PartitionId(0)).unwrap();
+        let batches = partition.read(Offset(0), 1 << 20, Epoch::MAX).unwrap();
+        if !compacts {
+            assert_eq!(batches.len(), 60);
+        }
+        let mut sparse = 0;
+        for batch in &batches {
+            assert_eq!(batch.kind, BodyKind::RAW);
+            assert_eq!(batch.base_offset.0 % 5, 0, "as it was appended");
+            assert_eq!(batch.last_offset, batch.base_offset.plus(4));
+            let original = rows(batch.base_offset.0 / 5);
+            let left = support::rows::rows(&batch.body);
+            assert_eq!(left.len(), batch.rows as usize);
+            for (index, row) in left.iter().enumerate() {
+                assert_eq!(original[row.1 as usize], *row);
+                let offset = batch.offset_of(index as u32);
+                assert_eq!(offset, batch.base_offset.plus(row.1));
+            }
+            sparse += usize::from(batch.sparse_offsets);
+            // Who asks for a row that is gone gets the batch, and in it the rows behind.
+            for delta in 0..5 {
+                let from = batch.base_offset.plus(delta);
+                let read = partition.read(from, 1, Epoch::MAX).unwrap();
+                let visible = &read[0].visible;
+                let first = read[0].offset_of(visible.start);
+                assert!(first >= from);
+                if let Some(&(_, at)) = left.iter().find(|row| row.1 >= delta) {
+                    assert_eq!(first, batch.base_offset.plus(at));
+                }
+            }
+        }
+        assert_eq!(sparse > 0, compacts);
+    }
 }
 
 proptest! {

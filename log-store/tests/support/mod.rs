@@ -1,6 +1,7 @@
 //! What the tests of the log share.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod producers;
 pub mod rows;
 
 use std::{path::Path, sync::Arc};
