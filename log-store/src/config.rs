@@ -94,13 +94,13 @@ pub enum TopicKind {
     Derived,
 }
 
-/// What becomes of old rows.
+/// What becomes of old rows. Whole segments go by age and size in any case, if [`TopicConfig`] bounds either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cleanup {
-    /// Whole segments go by age and size, if [`TopicConfig`] bounds either.
+    /// Rows stay until they are deleted.
     Delete,
-    /// The last row of each key stays; a tombstone goes once it is this old.
+    /// Of each key only the last row stays; a tombstone goes once it is this old.
     Compact {
         /// Age, by the wall clock of its epoch, at which a tombstone is forgotten.
         tombstone_retention_ms: u64,

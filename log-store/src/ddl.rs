@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
-    Cleanup, Durability, Epoch, Log, LogError, PartitionId, Topic, TopicConfig, TopicId, TopicKind,
+    Durability, Epoch, Log, LogError, PartitionId, Topic, TopicConfig, TopicId, TopicKind,
     log::{ManifestState, Shared},
     manifest::{Manifest, TopicEntry},
     partition::PartitionInner,
@@ -179,10 +179,6 @@ fn check_config(config: &TopicConfig) -> Result<(), LogError> {
         "a topic has 1 to 10000 partitions"
     } else if config.segment_bytes.is_some_and(|bytes| bytes < 1024) {
         "a segment has at least 1024 bytes"
-    } else if matches!(config.cleanup, Cleanup::Compact { .. })
-        && (config.retention_ms.is_some() || config.retention_bytes.is_some())
-    {
-        "a compacted topic keeps the last row of each key, whatever its age"
     } else {
         return Ok(());
     };

@@ -106,9 +106,6 @@ impl Shared {
     /// Takes segments that are too old, or too many, out of the partition; their files are removed later.
     fn expire(&self, topic: &TopicInner, partition: &PartitionInner) -> Vec<Arc<Segment>> {
         let config = topic.config.read().clone();
-        if config.cleanup != Cleanup::Delete {
-            return Vec::new();
-        }
         let horizon = config.retention_ms.map(|ms| self.horizon(ms));
         let mut state = partition.state.write();
         let mut size: u64 = state.segments.iter().map(|segment| segment.len()).sum();
@@ -183,6 +180,12 @@ impl Shared {
             for run in runs(group, segment_bytes) {
                 if self.is_ending() {
                     return Ok(());
+                }
+                if let [segment] = run
+                    && !self.has_small_neighbours(segment)?
+                {
+                    segment.update_summary(|summary| summary.merged = true);
+                    continue;
                 }
                 self.replace(partition, run, None, report)?;
             }

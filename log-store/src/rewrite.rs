@@ -15,7 +15,8 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Body, BodyKind, Compression, DiskFile, Epoch, LogError, NewBody, Offset, StoredBatch,
+    Body, BodyKind, Compression, DiskFile, Epoch, LogConfig, LogError, NewBody, Offset,
+    StoredBatch,
     batch::{BatchHeader, FLAG_LAST_OF_EPOCH},
     extension::{EpochRun, Extension},
     log::Shared,
@@ -107,7 +108,28 @@ fn body_of(segment: &Segment, batch: &StoredBatch) -> Body {
     }
 }
 
+/// Whether a batch may be joined with its neighbours.
+fn is_small(kind: BodyKind, bytes: usize, config: &LogConfig) -> bool {
+    kind != BodyKind::RAW && bytes < config.merge_below_bytes
+}
+
 impl Shared {
+    /// Whether anything in a segment can be merged: if not, it need not be written anew to find that out.
+    pub fn has_small_neighbours(&self, segment: &Segment) -> Result<bool, LogError> {
+        let mut headers = segment.headers_from(SEGMENT_HEADER_LEN)?;
+        let mut before = None;
+        while let Some(next) = headers.next() {
+            let (_, header) = next?;
+            let small = is_small(header.kind, header.plain_len as usize, &self.env.config);
+            let schema = small.then_some(header.schema_id);
+            if small && before == schema {
+                return Ok(true);
+            }
+            before = schema;
+        }
+        Ok(false)
+    }
+
     /// Replaces neighbouring closed segments by one, with small batches merged and without the rows that compaction
     /// takes.
     pub fn replace(
@@ -412,7 +434,7 @@ impl Rewriter<'_> {
 
     fn push(&mut self, chunk: Chunk) -> Result<(), LogError> {
         let config = &self.env.config;
-        let small = chunk.kind != BodyKind::RAW && chunk.plain.len() < config.merge_below_bytes;
+        let small = is_small(chunk.kind, chunk.plain.len(), config);
         let joins = self.group.first().is_none_or(|first| {
             first.schema_id == chunk.schema_id
                 && self.group_bytes + chunk.plain.len() <= config.merge_target_bytes

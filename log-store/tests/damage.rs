@@ -9,8 +9,8 @@ use std::{
 };
 
 use log_store::{
-    Epoch, Log, LogError, Offset, PartitionId, TopicConfig, scan_batches, sim::SimClock,
-    sim::SimDisk,
+    Epoch, Log, LogError, NewBatch, Offset, PartitionId, ProducerStamp, TopicConfig, scan_batches,
+    sim::SimClock, sim::SimDisk,
 };
 use proptest::prelude::*;
 use support::{Row, batch, config, files, open, read_all};
@@ -21,7 +21,15 @@ fn small_log(disk: &SimDisk, clock: &Arc<SimClock>) -> (Log, Vec<Vec<Row>>) {
     let topic = log.create_topic(TopicConfig::ingested("t", 2)).unwrap();
     for value in 0..4u64 {
         let rows = [(value, value), (value + 1, value)];
-        let mut batches = vec![batch(&topic, 0, &rows)];
+        let stamp = ProducerStamp {
+            id: 1 << 40,
+            epoch: 5,
+            sequence: value as i32 * 2,
+        };
+        let mut batches = vec![NewBatch {
+            producer: Some(stamp),
+            ..batch(&topic, 0, &rows)
+        }];
         if value % 2 == 0 {
             batches.push(batch(&topic, 1, &rows[..1]));
         }

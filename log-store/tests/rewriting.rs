@@ -123,6 +123,29 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
 }
 
 #[test]
+fn a_compacted_topic_may_forget_by_age_as_well() {
+    let both = TopicConfig {
+        cleanup: Cleanup::Compact {
+            tombstone_retention_ms: 1000,
+        },
+        retention_ms: Some(10_000),
+        ..TopicConfig::ingested("t", 1)
+    };
+    let (_, clock, log, topic, partition) = start(both, config());
+    log.set_compaction_bound(topic.id(), Epoch::MAX).unwrap();
+    for value in 0..40 {
+        log.append(vec![batch(&topic, 0, &[(value % 3, value)])])
+            .wait()
+            .unwrap();
+    }
+    let report = log.run_maintenance_once().unwrap();
+    assert!(report.rows_removed > 20 && report.segments_deleted == 0);
+    clock.advance(11_000_000);
+    log.run_maintenance_once().unwrap();
+    assert_eq!(partition.start_offset(), Offset(40));
+}
+
+#[test]
 fn compaction_waits_for_its_bound() {
     let compacted = TopicConfig {
         cleanup: Cleanup::Compact {
