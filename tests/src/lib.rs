@@ -7,11 +7,13 @@
 
 mod binary;
 mod db;
+mod kafka;
 mod server;
 pub mod slt;
 
 pub use binary::millpond;
 pub use db::{Db, Row, show};
+pub use kafka::{Broker, Client, kafka_directory, prepare, say_skipped};
 pub use server::Server;
 
 /// How long random and crash tests run: `MILLPOND_TEST_SECONDS`, or a short time.

@@ -20,7 +20,14 @@ const START_TIME_MAX: Duration = Duration::from_secs(60);
 pub struct Server {
     directory: TempDir,
     arguments: Vec<String>,
-    running: Option<(Child, SocketAddr)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    postgres: SocketAddr,
+    /// Where Kafka clients connect, if they are served.
+    kafka: Option<SocketAddr>,
 }
 
 impl Server {
@@ -90,23 +97,33 @@ impl Server {
         let Some(line) = line else {
             bail!("it ended with {}", child.wait().await?);
         };
-        let address = line
-            .strip_prefix("millpond ready: postgres=")
-            .and_then(|rest| rest.split(' ').next())
-            .with_context(|| format!("it said {line:?}"))?;
-        self.running = Some((child, address.parse().context("its address")?));
+        let said = || format!("it said {line:?}");
+        let parts = line
+            .strip_prefix("millpond ready: ")
+            .with_context(said)?
+            .split(' ');
+        let address = |name: &str| {
+            let mut values = parts.clone().filter_map(|part| part.split_once('='));
+            values.find_map(|(key, value)| (key == name).then(|| value.parse::<SocketAddr>()))
+        };
+        let postgres = address("postgres").with_context(said)?;
+        self.running = Some(Running {
+            child,
+            postgres: postgres.with_context(said)?,
+            kafka: address("kafka").transpose().with_context(said)?,
+        });
         Ok(())
     }
 
     /// Ends the process without warning, as `kill -9` does.
     pub async fn kill(&mut self) {
-        let (mut child, _) = self.running.take().expect("the server is running");
+        let mut child = self.running.take().expect("the server is running").child;
         child.kill().await.expect("a child can be killed");
     }
 
     /// Asks the process to end, as a service manager does, and waits for it.
     pub async fn stop(&mut self) -> ExitStatus {
-        let (mut child, _) = self.running.take().expect("the server is running");
+        let mut child = self.running.take().expect("the server is running").child;
         let id = child.id().expect("it has not been waited for").to_string();
         let status = Command::new("kill")
             .args(["-TERM", &id])
@@ -139,14 +156,23 @@ impl Server {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.running.as_ref().expect("the server is running").1
+        self.running
+            .as_ref()
+            .expect("the server is running")
+            .postgres
+    }
+
+    /// Where Kafka clients connect; it was started with `--kafka-port`.
+    pub fn kafka_address(&self) -> SocketAddr {
+        let running = self.running.as_ref().expect("the server is running");
+        running.kafka.expect("it serves Kafka clients")
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
         self.running
             .as_ref()
-            .and_then(|(child, _)| child.id())
+            .and_then(|running| running.child.id())
             .expect("the server is running")
     }
 

@@ -1,0 +1,2 @@
+#pragma once
+#include "rd.h"
