@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use planner::step_plan::{Operator, StepPlan};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::{LoginSecret, User};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::records::RecordFormat;
 
@@ -214,6 +215,11 @@ pub enum Change {
     PutTopic(Box<TopicEntry>),
     /// By name.
     DropTopic(String),
+    /// New, or in place of the one of the same name.
+    PutUser(Box<User>),
+    /// By name.
+    DropUser(String),
+    PutLoginSecret(LoginSecret),
 }
 
 /// Everything that is defined, at one moment.
@@ -224,7 +230,9 @@ pub struct Catalog {
     queries: BTreeMap<String, Arc<Query>>,
     /// By name: those that relations own and those that stand alone.
     topics: BTreeMap<String, Arc<TopicEntry>>,
-    /// The last number given to a relation or a query.
+    users: BTreeMap<String, Arc<User>>,
+    login_secret: Option<LoginSecret>,
+    /// The last number given to a relation, a query or a user.
     last_number: u64,
 }
 
@@ -267,6 +275,14 @@ impl Catalog {
                 Change::DropTopic(name) => {
                     self.topics.remove(&name);
                 }
+                Change::PutUser(user) => {
+                    self.last_number = self.last_number.max(u64::from(user.id));
+                    self.users.insert(user.name.clone(), Arc::new(*user));
+                }
+                Change::DropUser(name) => {
+                    self.users.remove(&name);
+                }
+                Change::PutLoginSecret(secret) => self.login_secret = Some(secret),
             }
         }
     }
@@ -312,6 +328,21 @@ impl Catalog {
     /// All topics that Kafka clients see, by name.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicEntry>> {
         self.topics.values()
+    }
+
+    /// A user, by name.
+    pub fn user(&self, name: &str) -> Option<&Arc<User>> {
+        self.users.get(name)
+    }
+
+    /// All users, by name.
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    /// What makes users that do not exist look as if they did; there is none before the first user.
+    pub fn login_secret(&self) -> Option<&LoginSecret> {
+        self.login_secret.as_ref()
     }
 
     /// Finds a query by its identity, whatever the case of its letters.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log_store::{Durability, Log, LogConfig, Topic, TopicConfig, TopicId};
 use parking_lot::RwLock;
 
+use crate::auth::{AuthMode, Logins};
 use crate::body_codec::Schemas;
 use crate::catalog::{self, CATALOG_TOPIC, Catalog, Change, Relation, RelationKind};
 use crate::error::{Error, Result};
@@ -36,6 +37,8 @@ pub struct EngineConfig {
     pub segment_bytes_max: u64,
     /// Settings that every session begins with, such as `statement_timeout`.
     pub session_defaults: Vec<(String, String)>,
+    /// Whether clients are asked for a password.
+    pub auth: AuthMode,
 }
 
 impl Default for EngineConfig {
@@ -48,6 +51,7 @@ impl Default for EngineConfig {
             checkpoint_interval: Duration::from_secs(10),
             segment_bytes_max: 128 << 20,
             session_defaults: Vec::new(),
+            auth: AuthMode::Automatic,
         }
     }
 }
@@ -61,6 +65,7 @@ pub struct Engine {
     pub(crate) log: Log,
     pub(crate) mill: Arc<Mill>,
     pub(crate) schemas: Schemas,
+    pub(crate) logins: Logins,
     catalog: RwLock<Arc<Catalog>>,
     catalog_topic: Topic,
     /// Held by a DDL statement from its checks to its end.
@@ -116,6 +121,7 @@ impl Engine {
         mill.start()?;
         let batch = crate::batch::BatchRuntime::new(workers, config.query_memory_max)?;
         Ok(Arc::new(Self {
+            logins: Logins::new(config.auth),
             config,
             log,
             mill,

@@ -119,6 +119,8 @@ pub enum StatementErrorKind {
     InvalidLimit,
     InvalidOffset,
     TooManyColumns,
+    InsufficientPrivilege,
+    ReservedName,
 }
 
 /// A value that does not fit.

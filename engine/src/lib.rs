@@ -8,6 +8,7 @@
 //! ```
 
 pub mod aggregates;
+pub mod auth;
 mod batch;
 pub mod body_codec;
 pub mod catalog;

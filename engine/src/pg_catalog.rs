@@ -35,6 +35,7 @@ use datafusion::sql::sqlparser::ast as sqlast;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
+use crate::auth::User;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 
 pub use rewrite::concerns;
@@ -78,6 +79,7 @@ pub struct SystemTables {
     relations: Vec<RelationInfo>,
     /// Name, value and description of each setting.
     settings: Vec<(String, String, String)>,
+    users: Vec<Arc<User>>,
     facts: SessionFacts,
 }
 
@@ -86,6 +88,7 @@ impl SystemTables {
         Self {
             relations,
             settings,
+            users: Vec::new(),
             facts: SessionFacts {
                 user: "millpond".into(),
                 database: "millpond".into(),
@@ -97,6 +100,12 @@ impl SystemTables {
     /// The same for this session.
     pub fn with_facts(mut self, facts: SessionFacts) -> Self {
         self.facts = facts;
+        self
+    }
+
+    /// The same with these users, beside the one who asks.
+    pub fn with_users(mut self, users: Vec<Arc<User>>) -> Self {
+        self.users = users;
         self
     }
 

@@ -17,6 +17,7 @@ mod settings;
 mod show;
 mod system;
 mod transaction;
+mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub struct SessionParameters {
     pub database: String,
     /// The process that the client takes the session for.
     pub process: i32,
+    /// Whether the client has proved that it is the user. If not, it was let in without being asked, and may do
+    /// everything.
+    pub authenticated: bool,
     /// Settings given at start-up, such as `application_name` and `options`.
     pub settings: Vec<(String, String)>,
 }
@@ -65,7 +69,12 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, parameters: SessionParameters) -> Self {
+        let superuser = !parameters.authenticated || engine.is_superuser(&parameters.user);
         let mut settings = Settings::default();
+        settings.fix("is_superuser", if superuser { "on" } else { "off" });
+        if !parameters.user.is_empty() {
+            settings.fix("session_authorization", &parameters.user);
+        }
         let mut notices = Vec::new();
         let defaults = engine.config.session_defaults.iter();
         for (name, value) in defaults.chain(&parameters.settings) {
@@ -157,6 +166,9 @@ impl Session {
                 self.create_query(create, statement, parameters).await
             }
             Statement::Drop(drop) => self.drop_relations(drop).await,
+            Statement::CreateUser(create) => self.create_user(create).await,
+            Statement::AlterUser(alter) => self.alter_user(alter).await,
+            Statement::DropUsers(drop) => self.drop_users(drop).await,
             Statement::Insert(insert) => self.insert(insert, statement, parameters).await,
             Statement::Update(update) => self.update(update, parameters).await,
             Statement::Delete(delete) => self.delete(delete, parameters).await,

@@ -1,1 +1,3 @@
 //! The Kafka front door.
+
+pub mod sasl;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::tls::Tls;
+
 /// Limits of the server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Sessions at one time.
     pub max_connections: usize,
-    /// Of these, so many are kept for the users `millpond` and `postgres`.
+    /// Of these, so many are kept for superusers; while nobody is asked for a password, for the users `millpond` and
+    /// `postgres`.
     pub reserved_connections: usize,
     /// How long a client may take to log in.
     pub startup_timeout: Duration,
@@ -21,6 +24,10 @@ pub struct ServerConfig {
     pub prepared_statements_max: usize,
     /// Portals of one session.
     pub portals_max: usize,
+    /// The certificate, if connections may be encrypted.
+    pub tls: Option<Tls>,
+    /// Whether connections must be encrypted.
+    pub tls_required: bool,
 }
 
 impl Default for ServerConfig {
@@ -34,6 +41,8 @@ impl Default for ServerConfig {
             message_bytes_max: 64 << 20,
             prepared_statements_max: 10_000,
             portals_max: 10_000,
+            tls: None,
+            tls_required: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use engine::Session;
+use engine::auth::OWNER;
 use engine::formats::Zone;
 use engine::response::TransactionStatus;
 use futures::FutureExt as _;
@@ -15,8 +16,9 @@ use crate::cancel::CancelHandle;
 use crate::extended::{Portal, Prepared};
 use crate::failure::{Failure, Report, write_notice};
 use crate::guard::{Guard, panicked};
+use crate::login::authenticate;
 use crate::server::Server;
-use crate::socket::{Input, Output};
+use crate::socket::{Input, Output, Wire};
 use crate::sqlstate;
 use crate::startup::{Opening, negotiate};
 use crate::wire::backend;
@@ -40,26 +42,28 @@ pub struct Connection {
 /// Serves one connection to its end.
 pub async fn run(stream: TcpStream, server: Arc<Server>) {
     let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
-    let mut input = Input::new(read, server.config.message_bytes_max);
-    let mut output = Output::new(write, server.config.write_timeout);
+    let Ok(peer) = stream.peer_addr() else {
+        return;
+    };
+    let config = &server.config;
+    let mut wire = Wire::new(stream, peer, config.message_bytes_max, config.write_timeout);
     let opening = tokio::select! {
         biased;
         () = server.shutdown.cancelled() => Err(Failure::Disconnected),
-        opening = tokio::time::timeout(server.config.startup_timeout, negotiate(&mut input, &mut output)) => {
+        opening = tokio::time::timeout(config.startup_timeout, open(&mut wire, &server)) => {
             opening.unwrap_or(Err(Failure::Disconnected))
         }
     };
+    let Wire { input, output, .. } = wire;
     let mut parameters = match opening {
         Ok(Opening::Cancel { process, secret }) => return server.cancels.cancel(process, &secret),
         Ok(Opening::Session(parameters)) => parameters,
         Err(failure) => return end(output, failure).await,
     };
-    let _slot = match server.admit(&parameters.user) {
+    let _slot = match server.admit(&parameters) {
         Ok(slot) => slot,
         Err(report) => return end(output, Failure::Session(Box::new(report))).await,
     };
-    let user = parameters.user.clone();
     let cancel = server.cancels.register();
     parameters.process = cancel.process();
     let session =
@@ -78,7 +82,7 @@ pub async fn run(stream: TcpStream, server: Arc<Server>) {
         zone: Zone::UTC,
         skip_to_sync: false,
     };
-    connection.greet(&user);
+    connection.greet();
     let result = AssertUnwindSafe(connection.messages()).catch_unwind().await;
     let failure = match result {
         Ok(Ok(())) => return,
@@ -86,6 +90,28 @@ pub async fn run(stream: TcpStream, server: Arc<Server>) {
         Err(panic) => panicked(panic.as_ref()),
     };
     end(connection.output, failure).await;
+}
+
+/// Finds out what the client wants, and who it is.
+async fn open(wire: &mut Wire, server: &Server) -> Result<Opening, Failure> {
+    let mut opening = negotiate(wire, &server.config).await?;
+    if let Opening::Session(parameters) = &mut opening {
+        // The process talks to itself in the clear, but always says the password.
+        let is_owner = parameters.user == OWNER && wire.peer.ip().is_loopback();
+        if server.config.tls_required && !wire.encrypted && !is_owner {
+            let report = Report::new(
+                sqlstate::INVALID_AUTHORIZATION,
+                "the server accepts encrypted connections only",
+            )
+            .with_hint("Connect with sslmode=require, or a stricter mode.");
+            return Err(Failure::Session(Box::new(report)));
+        }
+        if is_owner || server.engine.asks_for_passwords() {
+            authenticate(&server.engine, wire, &parameters.user).await?;
+            parameters.authenticated = true;
+        }
+    }
+    Ok(opening)
 }
 
 /// Tells the client why the connection ends, and ends it.
@@ -99,7 +125,7 @@ async fn end(mut output: Output, failure: Failure) {
 
 impl Connection {
     /// The server's part of the start: settings, the key for cancel requests, and that it is ready.
-    fn greet(&mut self, user: &str) {
+    fn greet(&mut self) {
         let out = &mut self.output.buffer;
         backend::authentication_ok(out);
         let version = concat!("16.0 (Millpond ", env!("CARGO_PKG_VERSION"), ")");
@@ -112,8 +138,6 @@ impl Connection {
             ("TimeZone", "UTC"),
             ("integer_datetimes", "on"),
             ("standard_conforming_strings", "on"),
-            ("is_superuser", "on"),
-            ("session_authorization", user),
             ("in_hot_standby", "off"),
             ("default_transaction_read_only", "off"),
             ("application_name", ""),

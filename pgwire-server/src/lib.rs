@@ -17,15 +17,18 @@ mod copy_in;
 mod extended;
 mod failure;
 mod guard;
+mod login;
 mod pump;
 mod server;
 mod simple;
 mod socket;
 mod sqlstate;
 mod startup;
+mod tls;
 mod types;
 mod value;
 mod wire;
 
 pub use config::ServerConfig;
 pub use server::serve;
+pub use tls::{Tls, TlsError};

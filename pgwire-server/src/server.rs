@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::Engine;
+use engine::{Engine, SessionParameters};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -108,9 +108,14 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 impl Server {
-    /// A place for a session of this user.
-    pub fn admit(self: &Arc<Self>, user: &str) -> Result<Slot, Report> {
-        let privileged = matches!(user, "millpond" | "postgres");
+    /// A place for a session.
+    pub fn admit(self: &Arc<Self>, parameters: &SessionParameters) -> Result<Slot, Report> {
+        let user = parameters.user.as_str();
+        let privileged = if parameters.authenticated {
+            self.engine.is_superuser(user)
+        } else {
+            matches!(user, "millpond" | "postgres")
+        };
         let max = self.config.max_connections;
         let limit = if privileged {
             max

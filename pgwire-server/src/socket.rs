@@ -4,22 +4,127 @@
 //! written is counted.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::server::TlsStream;
+
+use crate::tls::Tls;
 
 use crate::wire::frontend::{self, ProtocolError, Startup};
 
 /// What a client may send ahead while a statement runs; beyond it we stop reading.
 const READ_AHEAD_BYTES: usize = 1 << 20;
-/// The first message, at most.
+/// A message of a client that has not logged in yet, at most.
 const STARTUP_BYTES_MAX: usize = 64 << 10;
+
+/// A connection while it is not clear yet what it will be.
+pub struct Wire {
+    pub input: Input,
+    pub output: Output,
+    pub peer: SocketAddr,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// What a login can be bound to.
+    pub end_point: Option<Arc<[u8]>>,
+}
+
+impl Wire {
+    pub fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        message_bytes_max: usize,
+        write_timeout: Duration,
+    ) -> Self {
+        let (read, write) = stream.into_split();
+        Wire {
+            input: Input::new(Reader::Plain(read), message_bytes_max),
+            output: Output::new(Writer::Plain(write), write_timeout),
+            peer,
+            encrypted: false,
+            end_point: None,
+        }
+    }
+
+    /// Goes on by TLS. Nothing that came before may still be in the buffer.
+    pub async fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+        let read = std::mem::replace(&mut self.input.read, Reader::Gone);
+        let write = std::mem::replace(&mut self.output.write, Writer::Gone);
+        let (Reader::Plain(read), Writer::Plain(write)) = (read, write) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let stream = read
+            .reunite(write)
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let stream = tls.acceptor().accept(stream).await?;
+        let (read, write) = tokio::io::split(stream);
+        self.input.read = Reader::Tls(read);
+        self.output.write = Writer::Tls(write);
+        self.encrypted = true;
+        self.end_point = tls.end_point();
+        Ok(())
+    }
+}
+
+/// Where bytes come from.
+enum Reader {
+    Plain(OwnedReadHalf),
+    Tls(ReadHalf<TlsStream<TcpStream>>),
+    /// A handshake failed, or is going on.
+    Gone,
+}
+
+/// Where bytes go.
+enum Writer {
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
+    Gone,
+}
+
+impl Reader {
+    async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Reader::Plain(read) => read.read_buf(buffer).await,
+            Reader::Tls(read) => read.read_buf(buffer).await,
+            Reader::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Writer {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Writer::Plain(write) => write.write(bytes).await,
+            Writer::Tls(write) => write.write(bytes).await,
+            Writer::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Sends what the encryption holds back.
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Writer::Plain(_) | Writer::Gone => Ok(()),
+            Writer::Tls(write) => write.flush().await,
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Writer::Plain(write) => write.shutdown().await,
+            Writer::Tls(write) => write.shutdown().await,
+            Writer::Gone => Ok(()),
+        }
+    }
+}
 
 /// What comes in.
 pub struct Input {
-    read: OwnedReadHalf,
+    read: Reader,
     buffer: BytesMut,
     message_bytes_max: usize,
 }
@@ -42,7 +147,7 @@ impl From<ReadError> for crate::failure::Failure {
 }
 
 impl Input {
-    pub fn new(read: OwnedReadHalf, message_bytes_max: usize) -> Self {
+    fn new(read: Reader, message_bytes_max: usize) -> Self {
         Input {
             read,
             buffer: BytesMut::with_capacity(8192),
@@ -56,6 +161,17 @@ impl Input {
             let found = frontend::take_startup(&mut self.buffer, STARTUP_BYTES_MAX);
             if let Some(startup) = found.map_err(ReadError::Protocol)? {
                 return Ok(startup);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next message of a client that logs in.
+    pub async fn login_message(&mut self) -> Result<Bytes, ReadError> {
+        loop {
+            let found = frontend::take_login_message(&mut self.buffer, STARTUP_BYTES_MAX);
+            if let Some(message) = found.map_err(ReadError::Protocol)? {
+                return Ok(message);
             }
             self.fill().await?;
         }
@@ -96,7 +212,7 @@ impl Input {
 
     async fn fill(&mut self) -> Result<(), ReadError> {
         self.buffer.reserve(8192);
-        match self.read.read_buf(&mut self.buffer).await {
+        match self.read.read(&mut self.buffer).await {
             Ok(0) | Err(_) => Err(ReadError::Closed),
             Ok(_) => Ok(()),
         }
@@ -105,7 +221,7 @@ impl Input {
 
 /// What goes out.
 pub struct Output {
-    write: OwnedWriteHalf,
+    write: Writer,
     /// Whole messages, except that the first `sent` bytes are gone already.
     pub buffer: Vec<u8>,
     sent: usize,
@@ -113,7 +229,7 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(write: OwnedWriteHalf, timeout: Duration) -> Self {
+    fn new(write: Writer, timeout: Duration) -> Self {
         Output {
             write,
             buffer: Vec::with_capacity(8192),
@@ -134,6 +250,9 @@ impl Output {
             }
             self.sent += written;
         }
+        tokio::time::timeout(self.timeout, self.write.flush())
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.sent = 0;
         self.buffer.clear();
         // One large row must not keep its memory for the rest of the session.

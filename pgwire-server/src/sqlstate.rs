@@ -36,6 +36,10 @@ pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
 pub const NOT_IN_PREREQUISITE_STATE: &str = "55000";
 /// invalid_binary_representation.
 pub const INVALID_BINARY_REPRESENTATION: &str = "22P03";
+/// invalid_password.
+pub const INVALID_PASSWORD: &str = "28P01";
+/// invalid_authorization_specification.
+pub const INVALID_AUTHORIZATION: &str = "28000";
 /// invalid_parameter_value.
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// character_not_in_repertoire.
@@ -107,6 +111,8 @@ fn of_statement(kind: StatementErrorKind) -> &'static str {
         Kind::InvalidLimit => "2201W",   // invalid_row_count_in_limit_clause
         Kind::InvalidOffset => "2201X",  // invalid_row_count_in_result_offset_clause
         Kind::TooManyColumns => "54011", // too_many_columns
+        Kind::InsufficientPrivilege => "42501", // insufficient_privilege
+        Kind::ReservedName => "42939",   // reserved_name
     }
 }
 

@@ -2,8 +2,9 @@
 
 use engine::SessionParameters;
 
+use crate::config::ServerConfig;
 use crate::failure::{Failure, Report};
-use crate::socket::{Input, Output};
+use crate::socket::Wire;
 use crate::sqlstate;
 use crate::wire::backend;
 use crate::wire::frontend::Startup;
@@ -17,20 +18,29 @@ pub enum Opening {
 }
 
 /// Talks with the client until it is clear what it wants.
-pub async fn negotiate(input: &mut Input, output: &mut Output) -> Result<Opening, Failure> {
+pub async fn negotiate(wire: &mut Wire, config: &ServerConfig) -> Result<Opening, Failure> {
     let mut requests = 0;
     loop {
-        match input.startup().await? {
-            Startup::Ssl | Startup::Gss => {
+        match wire.input.startup().await? {
+            request @ (Startup::Ssl | Startup::Gss) => {
                 requests += 1;
                 // Bytes that were sent before our answer would be taken for encrypted ones by nobody but an attacker.
-                if requests > 2 || input.has_bytes() {
+                if requests > 2 || wire.encrypted || wire.input.has_bytes() {
                     return Err(Failure::session(
                         sqlstate::PROTOCOL_VIOLATION,
                         "received unencrypted data after SSL request",
                     ));
                 }
-                output.send_byte(b'N').await?;
+                match &config.tls {
+                    Some(tls) if request == Startup::Ssl => {
+                        wire.output.send_byte(b'S').await?;
+                        if let Err(error) = wire.encrypt(tls).await {
+                            tracing::debug!(peer = %wire.peer, %error, "no TLS");
+                            return Err(Failure::Disconnected);
+                        }
+                    }
+                    _ => wire.output.send_byte(b'N').await?,
+                }
             }
             Startup::Cancel { process, secret } => return Ok(Opening::Cancel { process, secret }),
             Startup::Session { minor, parameters } => {
@@ -40,7 +50,7 @@ pub async fn negotiate(input: &mut Input, output: &mut Output) -> Result<Opening
                     .filter(|name| name.starts_with("_pq_."))
                     .collect();
                 if minor > 0 || !unknown.is_empty() {
-                    backend::negotiate_protocol_version(&mut output.buffer, &unknown);
+                    backend::negotiate_protocol_version(&mut wire.output.buffer, &unknown);
                 }
                 return session_parameters(parameters).map(Opening::Session);
             }

@@ -126,7 +126,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
 
-    /// Address to listen on. No password is asked, so think before opening it to others [default: 127.0.0.1].
+    /// Address to listen on. One that other machines can reach needs users with passwords and a certificate, or
+    /// --insecure [default: 127.0.0.1].
     #[arg(long, global = true, value_name = "ADDRESS", env = "MILLPOND_LISTEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
@@ -140,6 +141,38 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "PORT", env = "MILLPOND_KAFKA_PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka_port: Option<u16>,
+
+    /// Whether clients are asked for a password: `auto`, as soon as a user has one (CREATE USER); `trust`, never;
+    /// `password`, always [default: auto].
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "MODE",
+        env = "MILLPOND_AUTH"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+
+    /// Certificate for encrypted connections, with those that lead to its authority (PEM).
+    #[arg(long, global = true, value_name = "FILE", env = "MILLPOND_TLS_CERT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM).
+    #[arg(long, global = true, value_name = "FILE", env = "MILLPOND_TLS_KEY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Refuse connections that are not encrypted.
+    #[arg(long, global = true, env = "MILLPOND_TLS_REQUIRED")]
+    #[serde(skip_serializing_if = "is_false")]
+    pub tls_required: bool,
+
+    /// Listen on an address that other machines can reach although passwords or encryption are missing.
+    #[arg(long, global = true, env = "MILLPOND_INSECURE")]
+    #[serde(skip_serializing_if = "is_false")]
+    pub insecure: bool,
 
     /// When a write is acknowledged: `sync`, on disk; `os`, handed to the operating system (faster; survives a crash of
     /// Millpond, not of the machine) [default: sync].
@@ -168,8 +201,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_memory: Option<String>,
 
-    /// Connections at a time; one more is refused with SQLSTATE 53300. A tenth of them, at most 3, is kept for the users
-    /// `millpond` and `postgres` [default: 200].
+    /// Connections at a time; one more is refused with SQLSTATE 53300. A tenth of them, at most 3, is kept for
+    /// superusers [default: 200].
     #[arg(
         long,
         global = true,
@@ -227,6 +260,22 @@ pub struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Whether clients are asked for a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// As soon as a user has one.
+    Auto,
+    /// Never.
+    Trust,
+    /// Always.
+    Password,
 }
 
 /// When a write is acknowledged.

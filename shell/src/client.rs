@@ -50,6 +50,14 @@ impl Target {
         Ok(Self(config))
     }
 
+    /// The same as another user, if one is given.
+    pub fn as_owner(mut self, owner: Option<(&str, &str)>) -> Self {
+        if let Some((user, password)) = owner {
+            self.0.user(user).password(password);
+        }
+        self
+    }
+
     /// The address for people.
     pub fn address(&self) -> String {
         let host = match self.0.get_hosts().first() {

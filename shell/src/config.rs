@@ -10,7 +10,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::cli::{Durability, LogFormat, Settings};
+use crate::cli::{Auth, Durability, LogFormat, Settings};
 
 /// What is wrong with the settings.
 #[derive(Debug, Error)]
@@ -28,6 +28,9 @@ pub enum ConfigError {
         value: String,
         expected: &'static str,
     },
+    /// A setting without the one that it needs.
+    #[error("{0} needs {1}")]
+    Together(&'static str, &'static str),
     /// The Kafka listener was asked for.
     #[error("kafka_port = {0}: Kafka clients are not served yet; leave it out or set it to 0")]
     Kafka(u16),
@@ -44,6 +47,14 @@ pub struct Config {
     pub pg_port: u16,
     /// Whether the port was chosen by the user, so that no other may be taken instead.
     pub pg_port_chosen: bool,
+    /// Whether clients are asked for a password.
+    pub auth: Auth,
+    /// Files with the certificate and its private key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether connections must be encrypted.
+    pub tls_required: bool,
+    /// Whether other machines may connect though passwords or encryption are missing.
+    pub insecure: bool,
     /// When a write is acknowledged.
     pub durability: Durability,
     /// Threads that maintain views; `None` leaves it to the engine.
@@ -72,6 +83,11 @@ struct Layers {
     listen: String,
     pg_port: Option<u16>,
     kafka_port: Option<u16>,
+    auth: Auth,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_required: bool,
+    insecure: bool,
     durability: Durability,
     workers: Option<usize>,
     query_memory: String,
@@ -90,6 +106,11 @@ impl Default for Layers {
             listen: "127.0.0.1".to_owned(),
             pg_port: None,
             kafka_port: None,
+            auth: Auth::Auto,
+            tls_cert: None,
+            tls_key: None,
+            tls_required: false,
+            insecure: false,
             durability: Durability::Sync,
             workers: None,
             query_memory: "1GiB".to_owned(),
@@ -144,12 +165,25 @@ impl Config {
                 expected: "expected at least 1",
             });
         }
+        let tls = match (layers.tls_cert, layers.tls_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) if layers.tls_required => {
+                return Err(ConfigError::Together("tls_required", "tls_cert"));
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::Together("tls_cert", "tls_key")),
+            (None, Some(_)) => return Err(ConfigError::Together("tls_key", "tls_cert")),
+        };
         let checkpoint_interval = parse_time("checkpoint_interval", &layers.checkpoint_interval)?;
         Ok(Self {
             data_dir: layers.data_dir.unwrap_or_else(default_data_dir),
             listen,
             pg_port: layers.pg_port.unwrap_or(PG_PORT),
             pg_port_chosen: layers.pg_port.is_some(),
+            auth: layers.auth,
+            tls,
+            tls_required: layers.tls_required,
+            insecure: layers.insecure,
             durability: layers.durability,
             workers: layers.workers,
             query_memory_bytes: parse_size("query_memory", &layers.query_memory)?,
@@ -298,6 +332,10 @@ mod tests {
             "invalid value for query_memory: \"lots\" (expected a number of bytes with KiB, MiB or GiB)"
         );
         assert!(error("checkpoint_interval = \"5\"").contains("expected a number and a unit"));
+        assert_eq!(error("tls_cert = \"a\""), "tls_cert needs tls_key");
+        assert_eq!(error("tls_key = \"a\""), "tls_key needs tls_cert");
+        assert_eq!(error("tls_required = true"), "tls_required needs tls_cert");
+        assert!(error("auth = \"md5\"").contains("md5"));
         assert!(error("workers = 0").contains("at least 1"));
     }
 

@@ -33,6 +33,7 @@ mod print;
 mod problem;
 mod repl;
 mod script;
+mod security;
 mod server;
 mod session;
 mod style;
@@ -160,7 +161,10 @@ fn converse(
     let address = embedded
         .map(|server| server.address.to_string())
         .unwrap_or_default();
-    let own = Target::parse(&address);
+    let own = Target::parse(&address).map(|target| match embedded {
+        Some(server) => target.as_owner(server.owner()),
+        None => target,
+    });
     let target = match (remote, &own) {
         (Some(target), _) => target,
         (None, Ok(target)) => target,

@@ -149,6 +149,10 @@ fn editor(session: &Session, names: Arc<RwLock<Names>>) -> rustyline::Result<Lin
 }
 
 fn remember(editor: &mut LineEditor, input: &str) {
+    // What holds a password is not written to a file.
+    if input.to_ascii_lowercase().contains("password") {
+        return;
+    }
     if editor.add_history_entry(input.trim_end()).unwrap_or(false)
         && let Some(path) = config::history_file()
     {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Durability;
 use crate::config::Config;
+use crate::security;
 
 /// Its number, in the exit code of a process that it ended.
 const SIGTERM: i32 = 15;
@@ -48,6 +49,7 @@ impl Server {
         let address = listener
             .local_addr()
             .context("the listening socket has no address")?;
+        let tls = security::tls(config)?;
         let engine_config = EngineConfig {
             data_dir: config.data_dir.clone(),
             sync: config.durability == Durability::Sync,
@@ -55,6 +57,7 @@ impl Server {
             query_memory_max: config.query_memory_bytes,
             checkpoint_interval: config.checkpoint_interval,
             session_defaults: session_defaults(config),
+            auth: security::auth_mode(config, address.ip()),
             ..EngineConfig::default()
         };
         // Recovery reads files and may take a while; the runtime's threads stay free for others.
@@ -67,9 +70,12 @@ impl Server {
                     config.data_dir.display()
                 )
             })?;
+        security::check(config, &engine, address.ip(), port != Port::Configured)?;
         let server_config = ServerConfig {
             max_connections: config.max_connections,
             reserved_connections: (config.max_connections / 10).min(RESERVED_CONNECTIONS_MAX),
+            tls,
+            tls_required: config.tls_required,
             ..ServerConfig::default()
         };
         let stop = CancellationToken::new();
@@ -90,6 +96,13 @@ impl Server {
             stop,
             serving,
         })
+    }
+
+    /// How this process logs in to its own server, if that asks for a password.
+    pub fn owner(&self) -> Option<(&str, &str)> {
+        self.engine
+            .asks_for_passwords()
+            .then(|| self.engine.owner_login())
     }
 
     /// A shell blocks in its line editor; SIGTERM must end it cleanly all the same.

@@ -21,9 +21,13 @@ pub enum Destination<'a> {
 
 /// Starts logging. `filter` is a level or a list of directives.
 pub fn start(filter: &str, format: LogFormat, destination: Destination<'_>) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
+    let mut filter = EnvFilter::builder()
         .parse(filter)
         .with_context(|| format!("invalid log_level \"{filter}\""))?;
+    // The shell's driver logs statements as they are, with passwords.
+    for driver in ["tokio_postgres=warn", "postgres_protocol=warn"] {
+        filter = filter.add_directive(driver.parse().context("a constant")?);
+    }
     let (writer, colour) = match destination {
         Destination::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
         Destination::File(path) => (BoxMakeWriter::new(open(path)?), false),

@@ -20,6 +20,7 @@ mod query;
 mod session;
 mod span;
 mod statement;
+mod user;
 
 pub use copy::{Copy, CopyFormat, CopyHeader, CopyOptions, CopySource};
 pub use data_type::{DataType, StructField};
@@ -37,5 +38,6 @@ pub use session::{
 };
 pub use span::{Span, Spanned, position};
 pub use statement::{QueryTarget, Statement};
+pub use user::{AlterUser, CreateUser, DropUsers, Secret, UserName, UserOptions};
 
 pub use sqlparser::ast::{Expr, Ident, ObjectName};

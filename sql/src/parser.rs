@@ -14,6 +14,7 @@ mod session;
 mod tokens;
 mod transaction;
 mod unsupported;
+mod user;
 
 use sqlparser::{
     parser::{Parser, ParserError},
@@ -185,6 +186,9 @@ impl<'a> StatementParser<'a> {
         };
         match word.as_str() {
             "SELECT" | "VALUES" | "TABLE" | "WITH" => Ok(Statement::Query(Box::new(self.query()?))),
+            "CREATE" if self.is_about_users() => self.create_user(),
+            "ALTER" if self.is_about_users() => self.alter_user(),
+            "DROP" if self.is_about_users() => self.drop_users(),
             "CREATE" => self.create(),
             "DROP" => self.drop(),
             "INSERT" => self.insert(),

@@ -5,6 +5,7 @@
 //! each string is replaced by its finished spelling before sqlparser sees it.
 
 mod statement;
+mod user;
 
 use std::fmt;
 

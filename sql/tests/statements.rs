@@ -31,6 +31,66 @@ fn create_stream_and_table() {
 }
 
 #[test]
+fn users() {
+    check_all(
+        &[
+            "CREATE USER app",
+            "create role if not exists \"App\" with superuser nologin password null inherit",
+            "CREATE USER app ENCRYPTED PASSWORD '********' LOGIN NOSUPERUSER",
+            "ALTER ROLE app WITH PASSWORD NULL",
+            "ALTER USER CURRENT_USER NOLOGIN",
+            "DROP USER IF EXISTS a, \"B\"",
+            "DROP ROLE a",
+            "SHOW USERS",
+        ],
+        expect![[r#"
+            CREATE USER app
+            => CREATE USER "app"
+            create role if not exists "App" with superuser nologin password null inherit
+            => CREATE ROLE IF NOT EXISTS "App" SUPERUSER NOLOGIN PASSWORD NULL
+            CREATE USER app ENCRYPTED PASSWORD '********' LOGIN NOSUPERUSER
+            => CREATE USER "app" NOSUPERUSER LOGIN PASSWORD '********'
+            ALTER ROLE app WITH PASSWORD NULL
+            => ALTER USER "app" PASSWORD NULL
+            ALTER USER CURRENT_USER NOLOGIN
+            => ALTER USER CURRENT_USER NOLOGIN
+            DROP USER IF EXISTS a, "B"
+            => DROP USER IF EXISTS "a", "B"
+            DROP ROLE a
+            => DROP USER "a"
+            SHOW USERS
+            => SHOW USERS
+        "#]],
+    );
+}
+
+#[test]
+fn users_refused() {
+    check_all(
+        &[
+            "CREATE USER",
+            "CREATE USER a PASSWORD",
+            "CREATE USER a LOGIN NOLOGIN",
+            "CREATE USER a PASSWORD 'x' PASSWORD 'x'",
+            "CREATE USER a VALID UNTIL 'tomorrow'",
+            "ALTER USER a",
+            "ALTER USER a RENAME TO b",
+            "DROP USER",
+        ],
+        expect![[r#""#]],
+    );
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let text = "CREATE USER a PASSWORD 'planted'; ALTER USER a PASSWORD 'planted'";
+    for statement in sql::parse(text, &common::postgres()).expect("statements") {
+        let shown = format!("{statement:?} {}", statement.node);
+        assert!(!shown.contains("planted"), "{shown}");
+    }
+}
+
+#[test]
 fn create_stream_and_table_refused() {
     check_all(
         &[

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema};
 
 use super::types::{TYPES, column_type, format_type};
-use super::{INDEX_OID, RelationInfo, RelationKind, SystemTables};
+use super::{FIRST_OID, INDEX_OID, RelationInfo, RelationKind, SystemTables};
 use crate::formats::{LOGICAL_TYPE, Zone, build_texts};
 
 /// A table that is being filled.
@@ -316,6 +316,34 @@ pub fn key_columns(relation: &RelationInfo) -> String {
     names.join(", ")
 }
 
+/// A row of `pg_roles`.
+struct Role {
+    oid: String,
+    name: String,
+    superuser: bool,
+    login: bool,
+}
+
+/// The one who asks, who owns everything as far as it is told, and the other users.
+fn roles(system: &SystemTables) -> Vec<Role> {
+    let asking = &system.facts.user;
+    let own = system.users.iter().find(|user| user.name == *asking);
+    let mut roles = vec![Role {
+        oid: OWNER.to_owned(),
+        name: asking.clone(),
+        superuser: own.is_none_or(|user| user.superuser),
+        login: true,
+    }];
+    let others = system.users.iter().filter(|user| user.name != *asking);
+    roles.extend(others.map(|user| Role {
+        oid: (FIRST_OID + user.id).to_string(),
+        name: user.name.clone(),
+        superuser: user.superuser,
+        login: user.login,
+    }));
+    roles
+}
+
 /// Fills a table of `pg_catalog`.
 pub fn pg_table(system: &SystemTables, name: &str) -> Option<Table> {
     if let Some((_, columns)) = EMPTY.iter().find(|(empty, _)| *empty == name) {
@@ -547,21 +575,28 @@ pub fn pg_table(system: &SystemTables, name: &str) -> Option<Table> {
                  rolreplication:bool rolconnlimit:int4 rolpassword:text rolvaliduntil:text rolbypassrls:bool rolconfig:text[] \
                  usename:name usesysid:oid usecreatedb:bool usesuper:bool",
             );
-            table.row(&[
-                ("oid", text(OWNER)),
-                ("rolname", user.clone()),
-                ("rolsuper", yes()),
-                ("rolinherit", yes()),
-                ("rolcreaterole", yes()),
-                ("rolcreatedb", yes()),
-                ("rolcanlogin", yes()),
-                ("rolconnlimit", text("-1")),
-                ("rolpassword", text("********")),
-                ("usename", user.clone()),
-                ("usesysid", text(OWNER)),
-                ("usecreatedb", yes()),
-                ("usesuper", yes()),
-            ]);
+            for role in roles(system) {
+                let flag = |flag| if flag { "t" } else { "f" }.to_owned();
+                // PostgreSQL's pg_user shows who may log in only.
+                if name == "pg_user" && !role.login {
+                    continue;
+                }
+                table.row(&[
+                    ("oid", role.oid.clone()),
+                    ("rolname", role.name.clone()),
+                    ("rolsuper", flag(role.superuser)),
+                    ("rolinherit", yes()),
+                    ("rolcreaterole", flag(role.superuser)),
+                    ("rolcreatedb", flag(role.superuser)),
+                    ("rolcanlogin", flag(role.login)),
+                    ("rolconnlimit", text("-1")),
+                    ("rolpassword", text("********")),
+                    ("usename", role.name),
+                    ("usesysid", role.oid),
+                    ("usecreatedb", flag(role.superuser)),
+                    ("usesuper", flag(role.superuser)),
+                ]);
+            }
             table
         }
         "pg_settings" => {

@@ -558,7 +558,7 @@ fn check_kind(relation: &Relation, kind: DropKind, word: &str) -> Result<()> {
     .into())
 }
 
-fn next_relation_id(catalog: &Catalog) -> Result<RelationId> {
+pub(super) fn next_relation_id(catalog: &Catalog) -> Result<RelationId> {
     relation_id(catalog.next_number())
 }
 

@@ -169,6 +169,13 @@ const SETTINGS: &[Setting] = &[
         "Length of names that is shown in full.",
     ),
     setting(
+        "password_encryption",
+        "scram-sha-256",
+        Check::Fixed,
+        false,
+        "How passwords are kept.",
+    ),
+    setting(
         "search_path",
         "public",
         Check::Any,
@@ -254,6 +261,8 @@ const fn setting(
 pub struct Settings {
     /// By lower-case name.
     values: BTreeMap<String, String>,
+    /// What this session has in place of a setting's default.
+    fixed: Vec<(&'static str, String)>,
     /// To be told to the client.
     unreported: Vec<&'static str>,
     /// Values before `SET LOCAL`, to be put back at the end of the transaction.
@@ -264,6 +273,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             values: BTreeMap::new(),
+            fixed: Vec::new(),
             unreported: SETTINGS
                 .iter()
                 .filter(|s| s.reported)
@@ -291,6 +301,11 @@ impl Settings {
             Some(_) => self.set(name, value),
             None => Ok(()),
         }
+    }
+
+    /// Gives a setting another default for this session.
+    pub fn fix(&mut self, name: &'static str, value: &str) {
+        self.fixed.push((name, value.to_owned()));
     }
 
     /// `SET`.
@@ -369,7 +384,9 @@ impl Settings {
         match (find(name), self.values.get(&key)) {
             (Some(setting), value) => Ok((
                 setting.name.to_owned(),
-                value.cloned().unwrap_or_else(|| setting.default.to_owned()),
+                value
+                    .cloned()
+                    .unwrap_or_else(|| self.get(setting.name).to_owned()),
             )),
             (None, Some(value)) => Ok((name.to_owned(), value.clone())),
             (None, None) => Err(unknown(name)),
@@ -456,7 +473,10 @@ impl Settings {
     fn get(&self, name: &str) -> &str {
         match self.values.get(&name.to_ascii_lowercase()) {
             Some(value) => value,
-            None => find(name).map_or("", |setting| setting.default),
+            None => match self.fixed.iter().find(|(fixed, _)| *fixed == name) {
+                Some((_, value)) => value,
+                None => find(name).map_or("", |setting| setting.default),
+            },
         }
     }
 }

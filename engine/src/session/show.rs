@@ -30,7 +30,8 @@ pub fn system_tables(session: &Session, catalog: &Catalog) -> SystemTables {
             key: relation.key.clone(),
         })
         .collect();
-    SystemTables::new(relations, session.settings.all())
+    let users = catalog.users().cloned().collect();
+    SystemTables::new(relations, session.settings.all()).with_users(users)
 }
 
 impl Session {
@@ -54,6 +55,18 @@ impl Session {
                 .names()
                 .into_iter()
                 .map(|name| vec![name.to_owned(), function_kind(name).to_owned()])
+                .collect(),
+            ListTarget::Users => catalog
+                .users()
+                .map(|user| {
+                    let yes_or_no = |flag| if flag { "yes" } else { "no" }.to_owned();
+                    vec![
+                        user.name.clone(),
+                        yes_or_no(user.login),
+                        yes_or_no(user.superuser),
+                        yes_or_no(!user.verifiers.is_empty()),
+                    ]
+                })
                 .collect(),
             ListTarget::Properties => self
                 .settings
@@ -297,6 +310,7 @@ pub fn list_columns(list: &List) -> SchemaRef {
         ListTarget::Topics => &["topic", "partitions", "rows", "bytes"],
         ListTarget::Functions => &["name", "kind"],
         ListTarget::Properties => &["name", "setting", "description"],
+        ListTarget::Users => &["name", "login", "superuser", "password"],
     })
 }
 

@@ -37,6 +37,31 @@ pub fn authentication_ok(out: &mut Vec<u8>) {
     message(out, b'R', |out| i32(out, 0));
 }
 
+/// Asks for authentication by one of these mechanisms.
+pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
+    message(out, b'R', |out| {
+        i32(out, 10);
+        for mechanism in mechanisms {
+            string(out, mechanism);
+        }
+        out.push(0);
+    });
+}
+
+pub fn authentication_sasl_continue(out: &mut Vec<u8>, data: &str) {
+    message(out, b'R', |out| {
+        i32(out, 11);
+        out.extend_from_slice(data.as_bytes());
+    });
+}
+
+pub fn authentication_sasl_final(out: &mut Vec<u8>, data: &str) {
+    message(out, b'R', |out| {
+        i32(out, 12);
+        out.extend_from_slice(data.as_bytes());
+    });
+}
+
 pub fn negotiate_protocol_version(out: &mut Vec<u8>, unknown_options: &[String]) {
     message(out, b'v', |out| {
         // Minor version 0 of protocol 3.

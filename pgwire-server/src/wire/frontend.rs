@@ -91,10 +91,30 @@ pub fn take_frame(
         return Ok(None);
     };
     let kind = header[0];
-    // Function calls are obsolete, passwords are never asked for.
+    // Function calls are obsolete, and passwords are asked for earlier.
     if !b"QPBDECHSdcfX".contains(&kind) {
         return Err(ProtocolError::UnknownType(kind));
     }
+    take_body(buffer, limit).map(|body| body.map(|body| (kind, body)))
+}
+
+/// Takes the next whole message while the client logs in: an answer to our question, or nothing but its farewell.
+pub fn take_login_message(
+    buffer: &mut BytesMut,
+    limit: usize,
+) -> Result<Option<Bytes>, ProtocolError> {
+    match buffer.first() {
+        None => Ok(None),
+        Some(b'p') => take_body(buffer, limit),
+        Some(kind) => Err(ProtocolError::UnknownType(*kind)),
+    }
+}
+
+/// The body of the message at the front of the buffer, once it is whole.
+fn take_body(buffer: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, ProtocolError> {
+    let Some(header) = buffer.get(..5) else {
+        return Ok(None);
+    };
     let length = i32::from_be_bytes([header[1], header[2], header[3], header[4]]);
     let length = usize::try_from(length).map_err(|_| ProtocolError::InvalidLength)?;
     if length < 4 {
@@ -108,7 +128,7 @@ pub fn take_frame(
     }
     let mut frame = buffer.split_to(length + 1);
     frame.advance(5);
-    Ok(Some((kind, frame.freeze())))
+    Ok(Some(frame.freeze()))
 }
 
 /// Takes the first message of a connection.
@@ -154,6 +174,17 @@ pub fn take_startup(buffer: &mut BytesMut, limit: usize) -> Result<Option<Startu
         }
         (major, minor) => Err(ProtocolError::UnsupportedVersion { major, minor }),
     }
+}
+
+/// Reads the first answer to a question for authentication: the mechanism, and the client's first message if it is there.
+pub fn sasl_initial_response(body: Bytes) -> Result<(String, Option<Bytes>), ProtocolError> {
+    let mut body = Body(body);
+    let mechanism = body.string()?;
+    let first = body.value()?;
+    if body.0.has_remaining() {
+        return Err(ProtocolError::InvalidBody);
+    }
+    Ok((mechanism, first))
 }
 
 /// Decodes a message.
@@ -421,6 +452,9 @@ mod tests {
             let _ = take_startup(&mut buffer, 1000);
             let mut buffer = BytesMut::from(bytes.as_slice());
             let _ = take_frame(&mut buffer, 1000);
+            let mut buffer = BytesMut::from(bytes.as_slice());
+            let _ = take_login_message(&mut buffer, 1000);
+            let _ = sasl_initial_response(Bytes::from(bytes.clone()));
             let _ = decode(kind, Bytes::from(bytes));
         }
     }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod hostile;
+mod login;
 mod psql;
 mod values;
 

@@ -30,6 +30,8 @@ pub enum ListTarget {
     Functions,
     /// `PROPERTIES`.
     Properties,
+    /// `USERS`, `ROLES`.
+    Users,
 }
 
 /// `DESCRIBE [EXTENDED] name [EXTENDED]`, `DESCRIBE FUNCTION name`.

@@ -1,9 +1,9 @@
 //! A statement.
 
 use super::{
-    CloseTarget, Copy, CreateQuery, CreateSource, DeclareCursor, Delete, Describe, Discard,
-    DropRelations, Execute, Explain, Fetch, Ident, Insert, List, Prepare, Query, Set,
-    TransactionModes, Truncate, Update, VariableTarget,
+    AlterUser, CloseTarget, Copy, CreateQuery, CreateSource, CreateUser, DeclareCursor, Delete,
+    Describe, Discard, DropRelations, DropUsers, Execute, Explain, Fetch, Ident, Insert, List,
+    Prepare, Query, Set, TransactionModes, Truncate, Update, VariableTarget,
 };
 
 /// Everything that can be asked.
@@ -15,6 +15,13 @@ pub enum Statement {
     CreateQuery(CreateQuery),
     /// `DROP STREAM | TABLE | [MATERIALIZED] VIEW`.
     Drop(DropRelations),
+
+    /// `CREATE USER | ROLE`.
+    CreateUser(CreateUser),
+    /// `ALTER USER | ROLE`.
+    AlterUser(AlterUser),
+    /// `DROP USER | ROLE`.
+    DropUsers(DropUsers),
 
     /// `INSERT`.
     Insert(Insert),

@@ -44,9 +44,9 @@ impl StatementParser<'_> {
             return Ok(self.swallow(format!("{verb} {what}")));
         }
         if list_only {
-            return Err(
-                self.unexpected("STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS or PROPERTIES")
-            );
+            return Err(self.unexpected(
+                "STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS, PROPERTIES or USERS",
+            ));
         }
         Ok(Statement::ShowVariable(self.variable()?))
     }
@@ -64,6 +64,7 @@ impl StatementParser<'_> {
             "TOPICS" => ListTarget::Topics,
             "FUNCTIONS" => ListTarget::Functions,
             "PROPERTIES" => ListTarget::Properties,
+            "USERS" | "ROLES" => ListTarget::Users,
             _ => return None,
         };
         self.advance(1);

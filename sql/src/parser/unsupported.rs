@@ -69,7 +69,6 @@ const OBJECTS: &[&str] = &[
     "PROCEDURE",
     "PUBLICATION",
     "RECURSIVE",
-    "ROLE",
     "ROUTINE",
     "RULE",
     "SCHEMA",
@@ -89,7 +88,6 @@ const OBJECTS: &[&str] = &[
     "TYPE",
     "UNIQUE",
     "UNLOGGED",
-    "USER",
 ];
 
 impl StatementParser<'_> {

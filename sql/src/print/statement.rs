@@ -18,6 +18,9 @@ impl Display for Statement {
             Statement::CreateSource(create) => create.fmt(f),
             Statement::CreateQuery(create) => create.fmt(f),
             Statement::Drop(drop) => drop.fmt(f),
+            Statement::CreateUser(create) => create.fmt(f),
+            Statement::AlterUser(alter) => alter.fmt(f),
+            Statement::DropUsers(drop) => drop.fmt(f),
             Statement::Insert(insert) => insert.fmt(f),
             Statement::Update(update) => update.fmt(f),
             Statement::Delete(delete) => delete.fmt(f),
@@ -38,6 +41,7 @@ impl Display for Statement {
                     ListTarget::Topics => "TOPICS",
                     ListTarget::Functions => "FUNCTIONS",
                     ListTarget::Properties => "PROPERTIES",
+                    ListTarget::Users => "USERS",
                 };
                 let extended = if list.extended { " EXTENDED" } else { "" };
                 write!(f, "SHOW {all}{target}{extended}")

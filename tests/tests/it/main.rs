@@ -1,6 +1,7 @@
 //! Everything that is tested through the front doors. One binary, so that it is linked once.
 
 mod architecture;
+mod auth;
 mod consistency;
 mod crash;
 mod documents;
