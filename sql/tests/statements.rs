@@ -77,7 +77,36 @@ fn users_refused() {
             "ALTER USER a RENAME TO b",
             "DROP USER",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            CREATE USER
+            => 42601: syntax error at end of input
+              at 12: ""
+              detail: expected a name
+            CREATE USER a PASSWORD
+            => 42601: syntax error at end of input
+              at 23: ""
+              detail: expected a string
+            CREATE USER a LOGIN NOLOGIN
+            => 42601: conflicting or redundant options
+              at 21: "NOLOGIN"
+            CREATE USER a PASSWORD 'x' PASSWORD 'x'
+            => 42601: conflicting or redundant options
+              at 28: "PASSWORD 'x'"
+            CREATE USER a VALID UNTIL 'tomorrow'
+            => 0A000: VALID of a user is not supported
+              at 15: "VALID UNTIL 'tomorrow'"
+            ALTER USER a
+            => 42601: syntax error at end of input
+              at 13: ""
+              detail: expected PASSWORD, LOGIN or SUPERUSER
+            ALTER USER a RENAME TO b
+            => 0A000: renaming a user is not supported
+              at 14: "RENAME TO b"
+            DROP USER
+            => 42601: syntax error at end of input
+              at 10: ""
+              detail: expected a name
+        "#]],
     );
 }
 
@@ -635,7 +664,7 @@ fn showing_and_explaining() {
             LIST nonsense
             => 42601: syntax error at or near "nonsense"
               at 6: "nonsense"
-              detail: expected STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS or PROPERTIES
+              detail: expected STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS, PROPERTIES or USERS
             SHOW TYPES
             => SHOW TYPES
             DESCRIBE t

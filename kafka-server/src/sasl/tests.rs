@@ -11,7 +11,8 @@ async fn engine(directory: &tempfile::TempDir, users: bool) -> Arc<Engine> {
         sync: false,
         ..EngineConfig::default()
     };
-    let engine = Engine::open(config).expect("an engine");
+    let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
+    let engine = engine.expect("no panic").expect("an engine");
     if users {
         let mut session = engine.session(SessionParameters::default());
         let text = "CREATE USER app PASSWORD 'right'; CREATE ROLE nobody PASSWORD 'right'";

@@ -1,5 +1,7 @@
 //! `CREATE | ALTER | DROP USER | ROLE`.
 
+use sqlparser::tokenizer::Token;
+
 use super::{Result, StatementParser};
 use crate::{
     ast::{AlterUser, CreateUser, DropUsers, Secret, Statement, UserName, UserOptions},
@@ -9,7 +11,12 @@ use crate::{
 impl StatementParser<'_> {
     /// Whether the word after the verb is `USER` or `ROLE`.
     pub(super) fn is_about_users(&self) -> bool {
-        self.is_word(1, "USER") || self.is_word(1, "ROLE")
+        // In ksqlDB's dialect the lexer takes USER for a name.
+        let is_user = matches!(
+            &self.parser.peek_nth_token_ref(1).token,
+            Token::Word(word) if word.value.eq_ignore_ascii_case("USER")
+        );
+        is_user || self.is_word(1, "ROLE")
     }
 
     pub(super) fn create_user(&mut self) -> Result<Statement> {
