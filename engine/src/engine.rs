@@ -72,6 +72,7 @@ pub struct Engine {
     ddl: Arc<tokio::sync::Mutex<()>>,
     pub(crate) writes: crate::write_locks::WriteLocks,
     pub(crate) batch: crate::batch::BatchRuntime,
+    pub(crate) consumer_groups: crate::consumer_groups::Source,
     /// The last wall-clock time handed out, so that time never goes back.
     last_now: AtomicI64,
 }
@@ -131,6 +132,7 @@ impl Engine {
             ddl: Arc::default(),
             writes: crate::write_locks::WriteLocks::default(),
             batch,
+            consumer_groups: crate::consumer_groups::Source::default(),
             last_now: AtomicI64::new(0),
         }))
     }

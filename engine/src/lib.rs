@@ -14,6 +14,7 @@ pub mod body_codec;
 pub mod catalog;
 pub mod change_batch;
 pub mod circuit;
+pub mod consumer_groups;
 mod engine;
 pub mod error;
 pub mod expression;

@@ -1,3 +1,4 @@
 //! The Kafka front door.
 
+pub mod coordinator;
 pub mod sasl;
