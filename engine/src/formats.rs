@@ -27,9 +27,15 @@ mod zone;
 mod tests;
 
 pub use build::{build_texts, parse_value};
+pub(crate) use column::write_decimal;
 pub use column::{Blobs, Column, Texts, Values, write_json_string};
+pub(crate) use datetime::{
+    days_from_civil, parse_date, parse_time, parse_timestamp, parse_timestamptz,
+};
 pub use decode::{RowDecoder, project};
 pub use encode::RowEncoder;
+pub(crate) use interval::{parse_interval, write_interval};
+pub(crate) use parse::{parse_decimal, parse_uuid};
 pub use types::{LOGICAL_TYPE, is_json, logical_type, text_length, type_name};
 pub use zone::Zone;
 

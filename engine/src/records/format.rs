@@ -1,5 +1,6 @@
 //! How rows of a relation look as records.
 
+use arrow_schema::{DataType, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 /// How columns become the bytes of a key or of a value, by ksqlDB's names and rules.
@@ -70,6 +71,51 @@ impl Default for RecordFormat {
             value_delimiter: ',',
             timestamp_format: None,
             window: None,
+        }
+    }
+}
+
+impl RecordFormat {
+    /// Positions of the columns in the value, of a relation with this schema in the log.
+    pub fn value_columns(&self, log_schema: &SchemaRef) -> Vec<usize> {
+        (0..super::decode::rowtime_position(log_schema))
+            .filter(|column| {
+                !self.key_columns.contains(column)
+                    && !self.headers.iter().any(|header| header.column == *column)
+            })
+            .collect()
+    }
+}
+
+impl Format {
+    /// Whether a column of this type can stand in a key or a value of the format.
+    pub fn supports(self, data_type: &DataType) -> bool {
+        match self {
+            Format::Json => match data_type {
+                DataType::List(item) => self.supports(item.data_type()),
+                DataType::Struct(fields) => {
+                    fields.iter().all(|field| self.supports(field.data_type()))
+                }
+                DataType::Map(entries, _) => match entries.data_type() {
+                    DataType::Struct(pair) if pair.len() == 2 => {
+                        pair[0].data_type() == &DataType::Utf8 && self.supports(pair[1].data_type())
+                    }
+                    _ => false,
+                },
+                _ => true,
+            },
+            Format::Delimited => !data_type.is_nested(),
+            Format::Kafka => matches!(
+                data_type,
+                DataType::Int16
+                    | DataType::Int32
+                    | DataType::Int64
+                    | DataType::Float32
+                    | DataType::Float64
+                    | DataType::Utf8
+                    | DataType::Binary
+            ),
+            Format::None => false,
         }
     }
 }

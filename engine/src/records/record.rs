@@ -41,7 +41,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The value of the last header of a name.
-    pub fn last(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+    pub fn last_named(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
         self.filter(|header| header.key == name)
             .last()
             .map(|header| header.value)

@@ -1,0 +1,7 @@
+//! JSON as ksqlDB reads and writes it.
+
+pub(super) mod decode;
+pub(super) mod encode;
+pub(super) mod scanner;
+
+pub(super) use super::fail::{Fail, Fallible};

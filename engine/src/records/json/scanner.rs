@@ -1,0 +1,472 @@
+//! Walks over JSON text, one token at a time, without making a tree.
+//!
+//! Strings and numbers come out as slices of the text together with what the walk has learnt about
+//! them, so that most of them are not looked at twice.
+
+use super::Fallible;
+
+/// Nesting beyond this is refused, wherever it stands.
+const DEPTH_MAX: u32 = 512;
+
+/// A place in a JSON text.
+#[derive(Debug, Clone)]
+pub(in crate::records) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: u32,
+}
+
+/// A string between its quotes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::records) struct Text<'a> {
+    pub raw: &'a [u8],
+    /// Whether there are escapes in it.
+    pub escaped: bool,
+    /// Whether it has bytes beyond ASCII.
+    wide: bool,
+}
+
+/// A number, taken apart.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::records) struct Number<'a> {
+    pub text: &'a str,
+    pub negative: bool,
+    /// The digits without the point, if they fit; see `exact`.
+    pub mantissa: u64,
+    /// The value is `mantissa × 10^exponent`.
+    pub exponent: i32,
+    /// Whether `mantissa` and `exponent` hold all digits.
+    pub exact: bool,
+    /// Whether it is written without point and exponent.
+    pub integral: bool,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to a place where a value begins.
+    pub fn go_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    /// The text from a position up to here.
+    pub fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
+    /// The next byte that is not white space, which stays.
+    #[inline]
+    pub fn peek(&mut self) -> Fallible<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(byte) => return Ok(*byte),
+                None => return Err(self.syntax("the text ends early")),
+            }
+        }
+    }
+
+    /// Takes one byte, which must be this.
+    #[inline]
+    pub fn expect(&mut self, byte: u8) -> Fallible {
+        if self.peek()? == byte {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.syntax(&format!("expected '{}'", byte as char)))
+    }
+
+    /// Takes the byte if it is next.
+    #[inline]
+    pub fn take_if(&mut self, byte: u8) -> Fallible<bool> {
+        let there = self.peek()? == byte;
+        self.at += usize::from(there);
+        Ok(there)
+    }
+
+    /// Behind a value: `,` goes on, and the closing byte ends.
+    #[inline]
+    pub fn goes_on(&mut self, close: u8) -> Fallible<bool> {
+        match self.peek()? {
+            b',' => {
+                self.at += 1;
+                Ok(true)
+            }
+            byte if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.syntax(&format!("expected ',' or '{}'", close as char))),
+        }
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Fallible {
+        let rest = self.bytes[self.at..].trim_ascii_start();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.at = self.bytes.len() - rest.len();
+        Err(self.syntax("something stands behind the value"))
+    }
+
+    /// `true`, `false` or `null`.
+    #[inline]
+    pub fn literal(&mut self, literal: &str) -> Fallible {
+        let end = self.at + literal.len();
+        if self.bytes.get(self.at..end) == Some(literal.as_bytes()) {
+            self.at = end;
+            return Ok(());
+        }
+        Err(self.syntax(&format!("expected {literal}")))
+    }
+
+    /// A member's name and the colon behind it.
+    #[inline]
+    pub fn name(&mut self) -> Fallible<Text<'a>> {
+        if self.peek()? != b'"' {
+            return Err(self.syntax("expected a member's name"));
+        }
+        let name = self.text()?;
+        self.expect(b':')?;
+        Ok(name)
+    }
+
+    /// A string whose opening quote is next.
+    #[inline]
+    pub fn text(&mut self) -> Fallible<Text<'a>> {
+        let start = self.at + 1;
+        let mut at = start;
+        let mut wide = 0u64;
+        let mut escaped = false;
+        loop {
+            while let Some(chunk) = self.bytes[at..].first_chunk::<8>() {
+                let word = u64::from_le_bytes(*chunk);
+                let special = specials(word);
+                if special != 0 {
+                    let skipped = special.trailing_zeros() & !7;
+                    wide |= word & ((1 << skipped) - 1);
+                    at += (skipped / 8) as usize;
+                    break;
+                }
+                wide |= word;
+                at += 8;
+            }
+            match self.bytes.get(at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    at += 2;
+                    if at > self.bytes.len() {
+                        return Err(self.syntax("a string does not end"));
+                    }
+                }
+                Some(0..0x20) => {
+                    self.at = at;
+                    return Err(self.syntax("a control character stands in a string"));
+                }
+                Some(byte) => {
+                    wide |= u64::from(*byte);
+                    at += 1;
+                }
+                None => return Err(self.syntax("a string does not end")),
+            }
+        }
+        self.at = at + 1;
+        Ok(Text {
+            raw: &self.bytes[start..at],
+            escaped,
+            wide: wide & HIGH != 0,
+        })
+    }
+
+    /// A number whose first byte is next.
+    #[inline]
+    pub fn number(&mut self) -> Fallible<Number<'a>> {
+        let start = self.at;
+        let mut at = start;
+        let negative = self.bytes.get(at) == Some(&b'-');
+        at += usize::from(negative);
+        let mut mantissa = 0u64;
+        let whole = at;
+        at = digits(self.bytes, at, &mut mantissa);
+        let mut count = at - whole;
+        if count == 0 || count > 1 && self.bytes[whole] == b'0' {
+            return Err(self.syntax("a number is not written as JSON has it"));
+        }
+        let mut exponent = 0i32;
+        let mut integral = true;
+        if self.bytes.get(at) == Some(&b'.') {
+            let fraction = at + 1;
+            at = digits(self.bytes, fraction, &mut mantissa);
+            if at == fraction {
+                return Err(self.syntax("a number ends with its point"));
+            }
+            count += at - fraction;
+            exponent = -i32::try_from(at - fraction).unwrap_or(i32::MAX);
+            integral = false;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(at) {
+            at += 1;
+            let minus = self.bytes.get(at) == Some(&b'-');
+            at += usize::from(matches!(self.bytes.get(at), Some(b'-' | b'+')));
+            let first = at;
+            let mut power = 0u64;
+            at = digits(self.bytes, at, &mut power);
+            if at == first {
+                return Err(self.syntax("a number ends in its exponent"));
+            }
+            // Whatever is this large is out of any range.
+            let power = if at - first > 9 {
+                999_999_999
+            } else {
+                power as i32
+            };
+            exponent = exponent.saturating_add(if minus { -power } else { power });
+            integral = false;
+        }
+        self.at = at;
+        let text = std::str::from_utf8(&self.bytes[start..at]).expect("it has been found ASCII");
+        Ok(Number {
+            text,
+            negative,
+            mantissa,
+            exponent,
+            // 19 digits always fit 64 bits.
+            exact: count <= 19,
+            integral,
+        })
+    }
+
+    /// Takes a value of any kind, and checks its syntax.
+    pub fn skip(&mut self) -> Fallible {
+        match self.peek()? {
+            b'"' => self.text().map(|_| ()),
+            b'{' => {
+                self.enter()?;
+                if !self.take_if(b'}')? {
+                    loop {
+                        self.name()?;
+                        self.skip()?;
+                        if !self.goes_on(b'}')? {
+                            break;
+                        }
+                    }
+                }
+                self.leave();
+                Ok(())
+            }
+            b'[' => {
+                self.enter()?;
+                if !self.take_if(b']')? {
+                    loop {
+                        self.skip()?;
+                        if !self.goes_on(b']')? {
+                            break;
+                        }
+                    }
+                }
+                self.leave();
+                Ok(())
+            }
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'n' => self.literal("null"),
+            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            _ => Err(self.syntax("expected a value")),
+        }
+    }
+
+    /// Takes the opening byte of an object or array.
+    #[inline]
+    pub fn enter(&mut self) -> Fallible {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.syntax("it is nested too deeply"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Behind the closing byte.
+    #[inline]
+    pub fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    #[cold]
+    pub fn syntax(&self, what: &str) -> Box<super::Fail> {
+        super::Fail::reason(format!("invalid JSON at byte {}: {what}", self.at))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The text of the string; `aside` holds it if there are escapes.
+    pub fn get<'b>(&self, aside: &'b mut Vec<u8>) -> Fallible<&'b [u8]>
+    where
+        'a: 'b,
+    {
+        if !self.escaped && !self.wide {
+            return Ok(self.raw);
+        }
+        if !self.escaped {
+            std::str::from_utf8(self.raw).map_err(|_| not_utf8())?;
+            return Ok(self.raw);
+        }
+        aside.clear();
+        self.append_to(aside)?;
+        Ok(aside)
+    }
+
+    /// Appends the text of the string.
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) -> Fallible {
+        if self.escaped {
+            return self.unescape(out);
+        }
+        if self.wide {
+            std::str::from_utf8(self.raw).map_err(|_| not_utf8())?;
+        }
+        out.extend_from_slice(self.raw);
+        Ok(())
+    }
+
+    fn unescape(&self, out: &mut Vec<u8>) -> Fallible {
+        std::str::from_utf8(self.raw).map_err(|_| not_utf8())?;
+        let mut rest = self.raw;
+        while let Some(at) = memchr::memchr(b'\\', rest) {
+            out.extend_from_slice(&rest[..at]);
+            let (&escape, after) = rest[at + 1..].split_first().ok_or_else(bad_escape)?;
+            rest = after;
+            match escape {
+                b'"' | b'\\' | b'/' => out.push(escape),
+                b'b' => out.push(0x08),
+                b'f' => out.push(0x0c),
+                b'n' => out.push(b'\n'),
+                b'r' => out.push(b'\r'),
+                b't' => out.push(b'\t'),
+                b'u' => {
+                    let mut code = take_hex(&mut rest)?;
+                    if (0xd800..0xdc00).contains(&code) && rest.starts_with(b"\\u") {
+                        let mut after = &rest[2..];
+                        let low = take_hex(&mut after)?;
+                        if (0xdc00..0xe000).contains(&low) {
+                            code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                            rest = after;
+                        }
+                    }
+                    // Half a pair of surrogates is no character; Java writes it as a question mark.
+                    let character = char::from_u32(code).unwrap_or('?');
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => return Err(bad_escape()),
+            }
+        }
+        out.extend_from_slice(rest);
+        Ok(())
+    }
+}
+
+impl Number<'_> {
+    /// The whole part, `None` if it does not fit.
+    #[inline]
+    pub fn to_i64(self) -> Option<i64> {
+        if self.integral && self.exact {
+            return if self.negative {
+                0i64.checked_sub_unsigned(self.mantissa)
+            } else {
+                i64::try_from(self.mantissa).ok()
+            };
+        }
+        if self.integral {
+            return self.text.parse().ok();
+        }
+        // As Java does, the fraction is cut off.
+        let value = crate::formats::parse_decimal(self.text, 38, 18)
+            .ok()
+            .map(|value| value / 1_000_000_000_000_000_000);
+        match value {
+            Some(value) => i64::try_from(value).ok(),
+            None => None,
+        }
+    }
+
+    /// The nearest double.
+    #[inline]
+    pub fn to_f64(self) -> f64 {
+        // Clinger (1990): both are exact, so the result is rounded once.
+        if self.exact && self.mantissa < 1 << 53 && (-22..=22).contains(&self.exponent) {
+            let value = self.mantissa as f64;
+            let power = POWERS[self.exponent.unsigned_abs() as usize];
+            let value = if self.exponent < 0 {
+                value / power
+            } else {
+                value * power
+            };
+            return if self.negative { -value } else { value };
+        }
+        self.text.parse().expect("Rust reads what JSON writes")
+    }
+}
+
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const LOW: u64 = 0x0101_0101_0101_0101;
+
+/// Marks quotes, backslashes and control characters; the least mark is always right.
+#[inline]
+fn specials(word: u64) -> u64 {
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word;
+    let quotes = zeros(word ^ (LOW * b'"' as u64));
+    let escapes = zeros(word ^ (LOW * b'\\' as u64));
+    let controls = word.wrapping_sub(LOW * 0x20) & !word;
+    (quotes | escapes | controls) & HIGH
+}
+
+/// Goes over digits and adds them to the mantissa, which wraps if they are too many.
+#[inline]
+fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    at
+}
+
+fn take_hex(bytes: &mut &[u8]) -> Fallible<u32> {
+    let (digits, rest) = bytes.split_first_chunk::<4>().ok_or_else(bad_escape)?;
+    *bytes = rest;
+    let mut code = 0;
+    for digit in digits {
+        code = code << 4 | (*digit as char).to_digit(16).ok_or_else(bad_escape)?;
+    }
+    Ok(code)
+}
+
+#[cold]
+fn bad_escape() -> Box<super::Fail> {
+    super::Fail::reason("invalid JSON: a string has an escape that does not exist".into())
+}
+
+#[cold]
+fn not_utf8() -> Box<super::Fail> {
+    super::Fail::reason("a string is not UTF-8".into())
+}
