@@ -34,7 +34,7 @@ pub(crate) use datetime::{
 };
 pub use decode::{RowDecoder, project};
 pub use encode::RowEncoder;
-pub(crate) use interval::{parse_interval, write_interval};
+pub(crate) use interval::parse_interval;
 pub(crate) use parse::{parse_decimal, parse_uuid};
 pub use types::{LOGICAL_TYPE, is_json, logical_type, text_length, type_name};
 pub use zone::Zone;

@@ -5,7 +5,6 @@
 //! into a string; and what does not fit makes the record bad. Of several members of one name the last
 //! counts. Numbers that are out of range are errors here and wrap there.
 
-use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
