@@ -32,6 +32,9 @@ use crate::operator::StepError;
 use crate::operators::filter::rows_of;
 use crate::operators::project::conform;
 
+/// A step that touches more groups than this visits them in the order of their slots.
+const MANY_GROUPS: usize = 4_096;
+
 /// A call and where its inputs are.
 pub(super) struct PlannedCall {
     /// `None` counts rows, which the slice does anyway.
@@ -210,8 +213,8 @@ impl Slice {
         Ok(output)
     }
 
-    /// Finds the slots of all rows; gives the slice's rows, and the touched slots in the order in
-    /// which they were first touched.
+    /// Finds the slots of all rows; gives the slice's rows, and the touched slots: in the order in
+    /// which they were first touched, or of the slots when there are many.
     fn find_slots(
         &mut self,
         batches: &[PreparedBatch],
@@ -248,8 +251,13 @@ impl Slice {
         if self.is_unstarted() && touched.is_empty() {
             touched.push(0);
         }
-        for slot in &touched {
-            self.touched.unset(*slot as usize);
+        if touched.len() > MANY_GROUPS {
+            // In the order of slots the columns are read from front to end.
+            touched = self.touched.drain();
+        } else {
+            for slot in &touched {
+                self.touched.unset(*slot as usize);
+            }
         }
         self.resize();
         if self.demands.durable {
