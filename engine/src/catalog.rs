@@ -189,6 +189,9 @@ pub struct Query {
     pub since: u64,
     /// Order of creation, which is a topological order: a query reads only what was there.
     pub sequence: u64,
+    /// Bytes of state from which on it is stopped.
+    #[serde(default)]
+    pub state_limit: Option<u64>,
 }
 
 impl Query {

@@ -17,13 +17,14 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use planner::step_plan::StepPlan;
 
 use crate::change_batch::ChangeBatch;
-use crate::operator::{Operator, StateReader, StateWriter, StepContext, StepError};
+use crate::operator::{ChunkSource, Operator, StateReader, StateWriter, StepContext, StepError};
 use crate::operators::aggregate::Aggregate;
 use crate::operators::constant::Constant;
 use chain::Chain;
@@ -236,6 +237,45 @@ impl Circuit {
     /// Approximate bytes of state held in memory.
     pub fn state_bytes(&self) -> usize {
         self.nodes.iter().map(Node::state_bytes).sum()
+    }
+
+    /// What was given to the last checkpoint is on disk now.
+    pub fn saved(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(operator) = node.kind.as_stateful() {
+                operator.saved();
+            }
+        }
+    }
+
+    /// Bytes of state that memory could do without.
+    pub fn evictable_bytes(&self) -> usize {
+        let nodes = self.nodes.iter();
+        nodes
+            .map(|node| match &node.kind {
+                Kind::Stateful(operator) => operator.evictable_bytes(),
+                _ => 0,
+            })
+            .sum()
+    }
+
+    /// Gives up about so many bytes of state that is on disk; `source_of` says where, for each step.
+    /// Gives what it gave up.
+    pub fn evict(
+        &mut self,
+        bytes: usize,
+        source_of: &dyn Fn(&str) -> Arc<dyn ChunkSource>,
+    ) -> usize {
+        let mut given = 0;
+        for node in &mut self.nodes {
+            if given < bytes
+                && let Kind::Stateful(operator) = &mut node.kind
+            {
+                let source = source_of(&self.statistics[node.step].step);
+                given += operator.evict(bytes - given, &source);
+            }
+        }
+        given
     }
 
     /// What each step of the plan has done since the circuit was built.

@@ -31,6 +31,11 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Memory for batch queries, bytes.
     pub query_memory_max: usize,
+    /// Bytes of continuous queries' state and of tables from which on rows that are on disk are
+    /// evicted from memory; `None` evicts nothing.
+    pub state_memory: Option<usize>,
+    /// Bytes that cannot be evicted from which on the query that has most of them is stopped.
+    pub state_memory_max: Option<usize>,
     /// How often state is checkpointed, at the latest.
     pub checkpoint_interval: Duration,
     /// A log segment is closed when it reaches this size.
@@ -48,6 +53,8 @@ impl Default for EngineConfig {
             sync: true,
             workers: 0,
             query_memory_max: 1 << 30,
+            state_memory: None,
+            state_memory_max: None,
             checkpoint_interval: Duration::from_secs(10),
             segment_bytes_max: 128 << 20,
             session_defaults: Vec::new(),
@@ -114,6 +121,8 @@ impl Engine {
         let mill_config = MillConfig {
             workers,
             checkpoint_interval: config.checkpoint_interval,
+            state_memory: config.state_memory,
+            state_memory_max: config.state_memory_max,
         };
         let relation = catalog.expect_relation(PROCESSING_LOG)?.clone();
         let topic = topic_of(&log, &relation)?;

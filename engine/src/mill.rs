@@ -18,9 +18,12 @@
 mod catch_up;
 mod checkpoint;
 pub mod cursor;
+mod memory;
+mod outbox;
 mod progress;
 pub mod query;
 pub mod relation;
+mod restore;
 pub mod subscription;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,8 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, FutureExt, Shared, TryFutureExt};
-use log_store::{AppendHandle, Epoch, Log};
+use log_store::{Epoch, Log};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -55,17 +57,21 @@ pub(crate) const ROUND_BYTES: usize = 16 << 20;
 pub struct MillConfig {
     pub workers: usize,
     pub checkpoint_interval: Duration,
+    /// Bytes of state from which on rows that are on disk are evicted from memory.
+    pub state_memory: Option<usize>,
+    /// Bytes of state that cannot be evicted from which on a query is stopped.
+    pub state_memory_max: Option<usize>,
 }
 
 /// Runs all persistent queries of an engine.
 pub struct Mill {
     pub(crate) log: Log,
-    pub(crate) store: StateStore,
+    pub(crate) store: Arc<StateStore>,
     pub(crate) workers: rayon::ThreadPool,
     config: MillConfig,
     turning: Mutex<Turning>,
-    /// Held while a checkpoint is taken; whether one has failed.
-    checkpointing: Mutex<bool>,
+    /// Held while a checkpoint is taken.
+    checkpointing: Mutex<checkpoint::Checkpointing>,
     /// The epoch that everything turning is complete through.
     frontier: watch::Sender<u64>,
     /// Counts changes of queries' standing.
@@ -75,10 +81,9 @@ pub struct Mill {
     processing_log: ProcessingLog,
     /// Where queries that insert into streams write down how far they have come.
     progress: log_store::Topic,
+    /// What such queries have put out and the log does not have yet.
+    outbox: outbox::Outbox,
 }
-
-/// An append that a flush and a checkpoint may both wait for.
-pub(crate) type PendingAppend = Shared<BoxFuture<'static, Result<(), log_store::LogError>>>;
 
 /// What rounds work on.
 pub(crate) struct Turning {
@@ -91,14 +96,14 @@ pub(crate) struct Turning {
     pub carried: HashMap<RelationId, Vec<ChangeBatch>>,
     /// Owners in the state store whose entries are to be forgotten.
     pub dropped: Vec<String>,
-    /// Appends by queries, which must be durable before a checkpoint counts their input as done.
-    pub appends: Vec<PendingAppend>,
     /// Whether a table or a query's state changed since the last checkpoint.
     pub dirty: bool,
     /// Epochs at which rounds ended before a crash and which a replay must stop at again.
     pub boundaries: Vec<u64>,
     /// For each query that inserts into a stream, the input epoch that its rows have reached.
     pub inserted: Inserted,
+    /// When the size of all state was last looked at.
+    pub measured: Instant,
 }
 
 /// See [`Turning::inserted`]; a thread that catches up notes its progress without the rounds' lock.
@@ -122,7 +127,7 @@ impl Mill {
     pub fn open(
         config: MillConfig,
         log: Log,
-        store: StateStore,
+        store: Arc<StateStore>,
         catalog: &Catalog,
         processing_log: ProcessingLog,
     ) -> Result<Arc<Self>> {
@@ -132,21 +137,24 @@ impl Mill {
             .build()
             .map_err(|error| Error::Internal(format!("cannot start worker threads: {error}")))?;
         let progress = progress::topic(&log)?;
-        let turning = checkpoint::restore(&log, &store, catalog, &progress, &workers)?;
+        let turning = restore::restore(&log, &store, catalog, &progress, &workers)?;
         let frontier = turning.frontier;
+        let inserted = turning.inserted.clone();
+        let outbox = outbox::Outbox::start(log.clone(), progress.clone(), inserted)?;
         let mill = Arc::new(Self {
             log,
             store,
             workers,
             config,
             turning: Mutex::new(turning),
-            checkpointing: Mutex::new(false),
+            checkpointing: Mutex::default(),
             frontier: watch::Sender::new(frontier),
             standings: watch::Sender::new(0),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
             processing_log,
             progress,
+            outbox,
         });
         Ok(mill)
     }
@@ -224,15 +232,10 @@ impl Mill {
                 }
                 standings.changed().await.map_err(|_| Error::ShuttingDown)?;
             }
-            // Taken away by nobody but the checkpoint that has waited for them: it must wait for those
-            // that a cancelled FLUSH did not.
-            let appends = self.lock().appends.clone();
-            let pending = appends.iter().any(|append| append.peek().is_none());
-            for append in appends {
-                append.await?;
-            }
+            let sent = self.outbox.sent();
+            self.outbox.waited(&sent).await?;
             self.processing_log.flush().await;
-            if !pending && self.log.sealed().0 == sealed && self.frontier() >= sealed {
+            if sent.is_empty() && self.log.sealed().0 == sealed && self.frontier() >= sealed {
                 return Ok(());
             }
         }
@@ -360,8 +363,9 @@ impl Mill {
                 turning.dropped.push(RelationState::owner(&state.relation));
             }
         }
-        turning.remove_queries(queries);
+        let gone = turning.remove_queries(queries);
         drop(turning);
+        gone.iter().for_each(|query| self.outbox.forget(query));
         self.standing_changed();
     }
 
@@ -369,12 +373,14 @@ impl Mill {
     pub fn pause(&self, id: &str) -> Result<()> {
         let mut turning = self.lock();
         let frontier = turning.frontier;
+        let seen = turning.seen_of_inputs(id);
         let Some(query) = turning.query_mut(id) else {
             return Ok(());
         };
         match query.standing {
             Standing::Turning => {
                 query.frontier = frontier;
+                query.seen = seen;
                 query.standing = Standing::Paused;
             }
             Standing::CatchingUp => {
@@ -484,6 +490,7 @@ impl Mill {
         if !deltas.is_empty() {
             turning.dirty = true;
         }
+        failed |= self.keep_within_memory(turning, &deltas);
         self.frontier.send_replace(to);
         if failed || had_carried {
             self.standing_changed();
@@ -536,6 +543,17 @@ impl Mill {
             Err(error) => {
                 turning.fail_query(sequence, &error);
                 true
+            }
+        }
+    }
+
+    /// Tries again to read tables that could not be read.
+    fn heal(&self) {
+        let mut turning = self.lock();
+        let turning = &mut *turning;
+        for state in turning.relations.values_mut() {
+            if state.heal(turning.frontier) {
+                turning.dropped.push(RelationState::owner(&state.relation));
             }
         }
     }
@@ -616,19 +634,14 @@ impl Mill {
                     return Ok(None);
                 }
                 let topic = sink.topic.clone().expect("a stream has a topic");
-                let handle = self.insert(&sink.relation, &topic, &name, to, &output)?;
-                turning.inserted.lock().insert(name, to);
-                turning
-                    .appends
-                    .retain(|append| !matches!(append.peek(), Some(Ok(()))));
-                turning.appends.push(handle.map_ok(drop).boxed().shared());
+                self.insert(&sink.relation, &topic, &name, to, &output)?;
+                turning.dirty = true;
                 Ok(None)
             }
         }
     }
 
-    /// Appends a query's output to a stream that others write as well, and in the same atomic append
-    /// how far the query has come, so that a replay adds nothing.
+    /// Sends a query's output on its way to a stream that others write as well.
     pub(crate) fn insert(
         &self,
         relation: &Relation,
@@ -636,14 +649,13 @@ impl Mill {
         query: &str,
         epoch: u64,
         output: &[ChangeBatch],
-    ) -> Result<AppendHandle> {
+    ) -> Result<()> {
         let mut batches = Vec::new();
         for delta in output {
             let rows = crate::ingest::encode_rows(relation, topic, &delta.rows, &delta.rowtimes)?;
             batches.extend(rows);
         }
-        batches.push(progress::batch(&self.progress, query, epoch)?);
-        Ok(self.log.append(batches))
+        self.outbox.send(query, epoch, batches)
     }
 }
 
@@ -656,10 +668,10 @@ impl Turning {
             subscriptions: Vec::new(),
             carried: HashMap::new(),
             dropped: Vec::new(),
-            appends: Vec::new(),
             dirty: false,
             boundaries: Vec::new(),
             inserted: Inserted::default(),
+            measured: Instant::now(),
         }
     }
 
@@ -710,6 +722,7 @@ impl Turning {
             .collect();
         for (relation, damage) in damaged {
             self.fail_readers(relation, &damage);
+            self.end_subscriptions(relation, &damage);
         }
         deltas
     }
@@ -731,13 +744,15 @@ impl Turning {
         self.queries.values_mut().find(|query| query.query.id == id)
     }
 
-    fn remove_queries(&mut self, ids: &[String]) {
+    /// Gives what those that inserted into streams were called there.
+    fn remove_queries(&mut self, ids: &[String]) -> Vec<String> {
         let gone: Vec<u64> = self
             .queries
             .values()
             .filter(|query| ids.contains(&query.query.id))
             .map(|query| query.query.sequence)
             .collect();
+        let mut names = Vec::new();
         for sequence in gone {
             let Some(query) = self.queries.remove(&sequence) else {
                 continue;
@@ -747,9 +762,12 @@ impl Turning {
                     .push(QueryState::owner(&query.query.id, &step.id));
             }
             self.dropped.push(QueryState::inbox_owner(&query.query.id));
-            self.inserted.lock().remove(&progress::name(&query.query));
+            let name = progress::name(&query.query);
+            self.inserted.lock().remove(&name);
+            names.push(name);
         }
         self.close_cursors();
+        names
     }
 
     /// Stops a query, and all that derives from it, because of an error.
@@ -768,6 +786,7 @@ impl Turning {
         let reason = format!("query {} has stopped: {error}", query.query.id);
         if derived {
             self.fail_readers(sink, &reason);
+            self.end_subscriptions(sink, &reason);
         }
         self.close_cursors();
     }
@@ -818,11 +837,26 @@ impl Turning {
             self.queries.values().find(|q| q.query.id == *writer)
         });
         match writer {
-            Some(query) if query.standing != Standing::Turning && query.circuit.is_some() => {
+            Some(query)
+                if query.standing != Standing::Turning
+                    && (query.circuit.is_some() || query.resuming) =>
+            {
                 self.frontier.min(query.frontier)
             }
             _ => self.frontier,
         }
+    }
+
+    /// Through which epochs a query has seen the streams of which the rounds have not seen all.
+    fn seen_of_inputs(&self, id: &str) -> BTreeMap<RelationId, u64> {
+        let query = self.queries.values().find(|query| query.query.id == id);
+        let bindings = query.map_or(&[] as &[Binding], |query| &query.bindings);
+        bindings
+            .iter()
+            .filter(|binding| binding.kind == RelationKind::Stream)
+            .map(|binding| (binding.relation, self.seen_of(binding.relation)))
+            .filter(|(_, seen)| *seen < self.frontier)
+            .collect()
     }
 
     /// Whether relations can be taken by a new reader as they are: those who maintain them have caught
@@ -861,6 +895,13 @@ impl Turning {
         }
     }
 
+    /// Push queries over what nobody maintains any more come to an end.
+    fn end_subscriptions(&mut self, relation: RelationId, reason: &str) {
+        for inbox in self.subscriptions.iter().filter_map(Weak::upgrade) {
+            inbox.end(relation, reason);
+        }
+    }
+
     fn tell_subscriptions(&mut self, to: u64, deltas: &Deltas) {
         self.subscriptions
             .retain(|subscription| match subscription.upgrade() {
@@ -875,7 +916,7 @@ impl Turning {
 
 impl RelationState {
     /// Marks a relation whose log cannot be read.
-    fn condemn(&mut self, error: &Error) {
+    pub(crate) fn condemn(&mut self, error: &Error) {
         tracing::error!(relation = %self.relation.name, %error, "relation cannot be read");
         self.damage = Some(error.to_string());
         self.cursor = None;
@@ -910,12 +951,14 @@ fn run(mill: &Weak<Mill>) {
                 }
             }
         }
-        if checkpointed.elapsed() >= mill.config.checkpoint_interval && !*mill.checkpointing.lock()
+        if checkpointed.elapsed() >= mill.config.checkpoint_interval
+            && mill.checkpointing.lock().is_possible()
         {
             if let Err(error) = mill.checkpoint() {
                 tracing::error!(%error, "checkpoint failed");
             }
             checkpointed = Instant::now();
+            mill.heal();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What an operator is to the circuit: a step function and a state that can be saved.
 
+use std::sync::Arc;
+
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
@@ -32,6 +34,20 @@ pub trait Operator: Send {
 
     /// Approximate bytes of state held in memory.
     fn state_bytes(&self) -> usize {
+        0
+    }
+
+    /// What was given to the last checkpoint is durable now.
+    fn saved(&mut self) {}
+
+    /// Bytes of state that [`Operator::evict`] could give up.
+    fn evictable_bytes(&self) -> usize {
+        0
+    }
+
+    /// Gives up about so many bytes of memory, of rows that `source` has and that were not looked
+    /// at lately; they are read again when they are needed. Gives what it gave up.
+    fn evict(&mut self, _bytes: usize, _source: &Arc<dyn ChunkSource>) -> usize {
         0
     }
 }
@@ -79,6 +95,20 @@ pub trait StateWriter {
 pub trait StateReader {
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StepError>;
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StepError>;
+
+    /// Where the entries can be read later, too; without it all are read at once.
+    fn source(&self) -> Option<Arc<dyn ChunkSource>> {
+        None
+    }
+}
+
+/// Where rows are read that are not in memory.
+pub trait ChunkSource: Send + Sync + std::fmt::Debug {
+    /// The values of some keys of an operator, or of a table.
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StepError>;
+
+    /// What is stored now, whatever is stored later.
+    fn freeze(&self) -> Result<Arc<dyn ChunkSource>, StepError>;
 }
 
 /// Why a step failed. The query stops; nothing of the step becomes visible.
@@ -96,6 +126,15 @@ pub enum StepError {
     DataFusion(#[from] DataFusionError),
     #[error("state store: {0}")]
     Store(String),
+    /// A query's state is larger than it may be.
+    #[error("out of memory: the state of the query takes {bytes} bytes, its limit is {limit}")]
+    StateLimit { bytes: u64, limit: u64 },
+    /// All state together is larger than memory, and this query has most of it.
+    #[error(
+        "out of memory: state takes more than the {max} bytes that there are for it, and the query \
+         has {bytes} of them that cannot be evicted"
+    )]
+    StateMemory { bytes: u64, max: u64 },
     #[error("internal error: {0}")]
     Internal(String),
 }

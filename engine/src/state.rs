@@ -16,6 +16,7 @@ mod compaction;
 pub mod consolidate;
 pub mod exchange;
 mod index;
+mod residency;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;

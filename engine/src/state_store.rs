@@ -2,26 +2,46 @@
 //!
 //! A checkpoint is one atomic, synced write batch: the changed entries of every operator and table
 //! together with the frontier they stand at. So what is read back after a crash is always the state
-//! at one epoch. The log is the source of truth; all of this could be computed again from it.
+//! at one epoch. The log is the source of truth; all of this could be computed again from it, and
+//! is where something here cannot be read.
+//!
+//! Rows that memory has no room for are read from here, too: of the present state by steps, and by
+//! readers as they were when the reader began ([`frozen`]).
 //!
 //! Keys: `owner length: u16 · owner · key`, where the owner is `query/step` or `relation`.
 
-use std::path::Path;
+mod frozen;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, DB, DBCompressionType, Direction, ErrorKind, IteratorMode, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
 use crate::error::{Error, Result};
-use crate::operator::{StateReader, StateWriter, StepError};
+use crate::operator::{ChunkSource, StateReader, StateWriter, StepError};
 
 /// Key of the meta data record; no owner has an empty name.
 const META_KEY: &[u8] = &[0, 0];
 
+/// Entries that are copied at a time when a damaged store is replaced, bytes.
+const COPY_BYTES: usize = 4 << 20;
+
+/// A store up to this size is read through when it is opened, which takes a second at most.
+const VERIFIED_BYTES_MAX: u64 = 512 << 20;
+
 /// The state store of an engine.
 pub struct StateStore {
-    db: DB,
+    path: PathBuf,
+    /// `None` only while it is opened anew.
+    db: RwLock<Option<Arc<DB>>>,
+    /// Whether it could be opened anew for reading only.
+    read_only: AtomicBool,
 }
 
 /// Changes that become durable together.
@@ -32,13 +52,22 @@ pub struct Checkpoint {
     bytes: usize,
 }
 
+/// The form that entries have now. State of another form is computed anew.
+pub const FORMAT: u32 = 2;
+
 /// What a checkpoint says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckpointMeta {
+    /// See [`FORMAT`].
+    #[serde(default)]
+    pub format: u32,
     /// The epoch that all state stands at.
     pub frontier: u64,
     /// Queries whose state is in the checkpoint.
     pub queries: Vec<QueryMeta>,
+    /// Tables that could not be read when it was taken, so that what it has of them is not theirs.
+    #[serde(default)]
+    pub unreadable: Vec<u32>,
 }
 
 /// A query whose state is in a checkpoint.
@@ -47,67 +76,238 @@ pub struct QueryMeta {
     pub id: String,
     /// The epoch that its state stands at; less than the checkpoint's if it is paused.
     pub frontier: u64,
+    /// Through which epoch it has seen streams of which it has not seen all up to `frontier`.
+    #[serde(default)]
+    pub seen: BTreeMap<u32, u64>,
 }
 
 impl StateStore {
-    /// Opens the store, creating it if absent.
-    pub fn open(path: &Path) -> Result<Self> {
-        let mut table = BlockBasedOptions::default();
-        table.set_block_size(16 << 10);
-        table.set_bloom_filter(10.0, false);
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_block_based_table_factory(&table);
-        options.set_max_background_jobs(2);
-        options.set_keep_log_file_num(2);
-        options.set_write_buffer_size(32 << 20);
-        let db = DB::open(&options, path).map_err(store)?;
-        Ok(Self { db })
+    /// Opens the store, creating it if absent. One that is damaged as a whole is put aside.
+    pub fn open(path: &Path) -> Result<Arc<Self>> {
+        let db = match open_db(path) {
+            Err(error) if is_damage(&error) => {
+                let aside = put_aside(path)?;
+                tracing::error!(
+                    %error,
+                    aside = %aside.display(),
+                    "the state store cannot be opened; computing all state anew from the log"
+                );
+                open_db(path)
+            }
+            opened => opened,
+        };
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            db: RwLock::new(Some(Arc::new(db.map_err(store)?))),
+            read_only: AtomicBool::new(false),
+        }))
+    }
+
+    fn db(&self) -> Result<Arc<DB>> {
+        let db = self.db.read().clone();
+        db.ok_or_else(|| Error::Store("it could not be opened again after an error".into()))
     }
 
     /// Meta data of the last checkpoint, `None` before the first.
     pub fn meta(&self) -> Result<Option<CheckpointMeta>> {
-        match self.db.get(META_KEY).map_err(store)? {
-            None => Ok(None),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|error| Error::Corruption(format!("state store meta data: {error}"))),
+        let Some(bytes) = self.db()?.get(META_KEY).map_err(store)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| Error::Corruption(format!("state store meta data: {error}")))
+    }
+
+    /// Makes a checkpoint durable, all or nothing. After an error it may be tried again.
+    pub fn commit(&self, checkpoint: &Checkpoint, meta: &CheckpointMeta) -> Result<()> {
+        let write = || -> Result<()> {
+            let mut options = WriteOptions::default();
+            options.set_sync(true);
+            let whole = checkpoint.whole(meta);
+            self.db()?.write_opt(whole, &options).map_err(store)
+        };
+        if self.read_only.load(Ordering::Acquire) {
+            self.reopen()?;
+            return write();
+        }
+        write().or_else(|error| {
+            // RocksDB takes no more writes after one has failed, until it is opened anew.
+            tracing::warn!(%error, "the state store could not be written; opening it anew");
+            match self.reopen() {
+                Ok(()) => write(),
+                Err(_) => Err(error),
+            }
+        })
+    }
+
+    /// Closes the database and opens it again, if only for reading when the disk is full.
+    fn reopen(&self) -> Result<()> {
+        let mut held = self.db.write();
+        if held.as_ref().is_some_and(|db| Arc::strong_count(db) > 1) {
+            return Err(Error::Store(
+                "readers keep it from being opened anew".into(),
+            ));
+        }
+        *held = None;
+        match open_db(&self.path) {
+            Ok(db) => {
+                *held = Some(Arc::new(db));
+                self.read_only.store(false, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                self.read_only.store(true, Ordering::Release);
+                let db = DB::open_for_read_only(&options(), &self.path, false).map_err(store)?;
+                *held = Some(Arc::new(db));
+                Err(store(error))
+            }
         }
     }
 
-    /// Makes a checkpoint durable, all or nothing.
-    pub fn commit(&self, checkpoint: Checkpoint, meta: &CheckpointMeta) -> Result<()> {
-        let Checkpoint { batch, cleared, .. } = checkpoint;
-        let mut whole = WriteBatch::default();
-        for owner in &cleared {
-            let (from, to) = owner_range(owner);
-            whole.delete_range(from, to);
+    /// Reads everything, unless that takes long; whether all could be read.
+    pub fn verify(&self) -> Result<bool> {
+        let db = self.db()?;
+        let size = db.property_int_value("rocksdb.total-sst-files-size");
+        if size
+            .map_err(store)?
+            .is_some_and(|size| size > VERIFIED_BYTES_MAX)
+        {
+            return Ok(true);
         }
-        // A clear stands before everything the same owner wrote in this checkpoint, so the ranges
-        // go first and the entries are replayed behind them.
-        batch.iterate(&mut Replay(&mut whole));
-        let meta = serde_json::to_vec(meta).expect("meta data has only strings and numbers");
-        whole.put(META_KEY, meta);
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(whole, &options).map_err(store)
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        for entry in db.iterator_opt(IteratorMode::Start, options) {
+            if let Err(error) = entry {
+                tracing::error!(%error, "the state store is damaged");
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Forgets everything.
     pub fn wipe(&self) -> Result<()> {
         let mut all = WriteBatch::default();
         all.delete_range(vec![], vec![u8::MAX; 3]);
-        self.db.write(all).map_err(store)
+        self.db()?.write(all).map_err(store)
+    }
+
+    /// Puts the database aside and begins an empty one.
+    pub fn start_over(&self) -> Result<()> {
+        let mut held = self.db.write();
+        *held = None;
+        put_aside(&self.path)?;
+        *held = Some(Arc::new(open_db(&self.path).map_err(store)?));
+        Ok(())
+    }
+
+    /// Replaces a database of which something cannot be read by a new one with what can; gives the
+    /// owners that are lost.
+    pub fn salvage(&self, owners: &[String]) -> Result<Vec<String>> {
+        let new_path = self.path.with_extension("new");
+        let io = |source| Error::Io {
+            path: new_path.display().to_string(),
+            source,
+        };
+        if new_path.exists() {
+            std::fs::remove_dir_all(&new_path).map_err(io)?;
+        }
+        let (old, new) = (self.db()?, open_db(&new_path).map_err(store)?);
+        let mut lost = Vec::new();
+        for owner in owners {
+            if let Err(error) = copy_owner(&old, &new, &owner_prefix(owner)) {
+                tracing::error!(%owner, %error, "state cannot be read");
+                lost.push(owner.clone());
+            }
+        }
+        if let Ok(Some(meta)) = old.get(META_KEY) {
+            new.put(META_KEY, meta).map_err(store)?;
+        }
+        new.flush().map_err(store)?;
+        let mut held = self.db.write();
+        drop((old, new));
+        *held = None;
+        put_aside(&self.path)?;
+        std::fs::rename(&new_path, &self.path).map_err(io)?;
+        *held = Some(Arc::new(open_db(&self.path).map_err(store)?));
+        Ok(lost)
     }
 
     /// The entries of one owner.
-    pub fn reader(&self, owner: &str) -> OwnerReader<'_> {
+    pub fn reader(self: &Arc<Self>, owner: &str) -> OwnerReader {
         OwnerReader {
-            db: &self.db,
+            store: self.clone(),
             prefix: owner_prefix(owner),
         }
     }
+
+    /// Where the rows of one owner are read that are not in memory.
+    pub fn source(self: &Arc<Self>, owner: &str) -> Arc<dyn ChunkSource> {
+        Arc::new(self.reader(owner))
+    }
+}
+
+fn options() -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_size(16 << 10);
+    table.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_block_based_table_factory(&table);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(2);
+    options.set_write_buffer_size(32 << 20);
+    options
+}
+
+fn open_db(path: &Path) -> Result<DB, rocksdb::Error> {
+    DB::open(&options(), path)
+}
+
+/// Whether a store cannot be opened because of what is in its files.
+fn is_damage(error: &rocksdb::Error) -> bool {
+    // A file that is missing is reported by the file system.
+    error.kind() == ErrorKind::Corruption || error.to_string().contains("No such file")
+}
+
+/// Renames a damaged store, for whoever wants to look at it; the last one only is kept.
+fn put_aside(path: &Path) -> Result<PathBuf> {
+    let aside = path.with_extension("damaged");
+    let io = |source| Error::Io {
+        path: aside.display().to_string(),
+        source,
+    };
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(io)?;
+    }
+    std::fs::rename(path, &aside).map_err(io)?;
+    Ok(aside)
+}
+
+/// Copies an owner's entries; if some cannot be read, none is there.
+fn copy_owner(old: &DB, new: &DB, prefix: &[u8]) -> Result<()> {
+    let copy = || -> Result<(), rocksdb::Error> {
+        let mut batch = WriteBatch::default();
+        for entry in old.iterator(IteratorMode::From(prefix, Direction::Forward)) {
+            let (key, value) = entry?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            batch.put(key, value);
+            if batch.size_in_bytes() > COPY_BYTES {
+                new.write(std::mem::take(&mut batch))?;
+            }
+        }
+        new.write(batch)
+    };
+    copy().map_err(|error| {
+        let mut nothing = WriteBatch::default();
+        let (from, to) = owner_range(prefix);
+        nothing.delete_range(from, to);
+        let _ = new.write(nothing);
+        store(error)
+    })
 }
 
 struct Replay<'a>(&'a mut WriteBatch);
@@ -139,6 +339,20 @@ impl Checkpoint {
     /// Bytes of entries taken so far.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn whole(&self, meta: &CheckpointMeta) -> WriteBatch {
+        let mut whole = WriteBatch::default();
+        for owner in &self.cleared {
+            let (from, to) = owner_range(owner);
+            whole.delete_range(from, to);
+        }
+        // A clear stands before everything the same owner wrote in this checkpoint, so the ranges
+        // go first and the entries are replayed behind them.
+        self.batch.iterate(&mut Replay(&mut whole));
+        let meta = serde_json::to_vec(meta).expect("meta data has only strings and numbers");
+        whole.put(META_KEY, meta);
+        whole
     }
 }
 
@@ -173,19 +387,32 @@ impl StateWriter for OwnerWriter<'_> {
 }
 
 /// Reads one owner's entries.
-pub struct OwnerReader<'a> {
-    db: &'a DB,
+pub struct OwnerReader {
+    store: Arc<StateStore>,
     prefix: Vec<u8>,
 }
 
-impl StateReader for OwnerReader<'_> {
+impl OwnerReader {
+    fn db(&self) -> Result<Arc<DB>, StepError> {
+        self.store
+            .db()
+            .map_err(|error| StepError::Store(error.to_string()))
+    }
+}
+
+impl std::fmt::Debug for OwnerReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let owner = String::from_utf8_lossy(&self.prefix[2..]);
+        write!(f, "OwnerReader({owner})")
+    }
+}
+
+impl StateReader for OwnerReader {
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StepError> {
         let from = [self.prefix.as_slice(), prefix].concat();
-        for entry in self
-            .db
-            .iterator(IteratorMode::From(&from, Direction::Forward))
-        {
-            let (key, value) = entry.map_err(|error| StepError::Store(error.to_string()))?;
+        let db = self.db()?;
+        for entry in db.iterator(IteratorMode::From(&from, Direction::Forward)) {
+            let (key, value) = entry.map_err(unreadable)?;
             if !key.starts_with(&from) {
                 break;
             }
@@ -195,9 +422,35 @@ impl StateReader for OwnerReader<'_> {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StepError> {
-        self.db
+        self.db()?
             .get([self.prefix.as_slice(), key].concat())
-            .map_err(|error| StepError::Store(error.to_string()))
+            .map_err(unreadable)
+    }
+
+    fn source(&self) -> Option<Arc<dyn ChunkSource>> {
+        Some(Arc::new(OwnerReader {
+            store: self.store.clone(),
+            prefix: self.prefix.clone(),
+        }))
+    }
+}
+
+impl ChunkSource for OwnerReader {
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StepError> {
+        let keys = keys.iter().map(|key| [&self.prefix[..], key].concat());
+        self.db()?
+            .multi_get(keys)
+            .into_iter()
+            .map(|value| value.map_err(unreadable))
+            .collect()
+    }
+
+    fn freeze(&self) -> Result<Arc<dyn ChunkSource>, StepError> {
+        let frozen = frozen::FrozenDb::new(self.db()?);
+        Ok(Arc::new(frozen::FrozenReader::new(
+            frozen,
+            self.prefix.clone(),
+        )))
     }
 }
 
@@ -223,44 +476,9 @@ fn store(error: rocksdb::Error) -> Error {
     Error::Store(error.to_string())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entries(store: &StateStore, owner: &str) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        store
-            .reader(owner)
-            .scan(b"", &mut |key, value| {
-                found.push((
-                    String::from_utf8_lossy(key).into_owned(),
-                    String::from_utf8_lossy(value).into_owned(),
-                ));
-            })
-            .unwrap();
-        found
-    }
-
-    #[test]
-    fn a_checkpoint_replaces_what_an_owner_cleared_and_leaves_others_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = StateStore::open(dir.path()).unwrap();
-        let mut first = Checkpoint::default();
-        first.writer("a").put(b"1", b"x");
-        first.writer("a").put(b"2", b"y");
-        first.writer("ab").put(b"1", b"z");
-        let meta = CheckpointMeta {
-            frontier: 7,
-            queries: vec![],
-        };
-        store.commit(first, &meta).unwrap();
-        let mut second = Checkpoint::default();
-        let mut writer = second.writer("a");
-        writer.clear();
-        writer.put(b"3", b"w");
-        store.commit(second, &meta).unwrap();
-        assert_eq!(entries(&store, "a"), [("3".into(), "w".into())]);
-        assert_eq!(entries(&store, "ab"), [("1".into(), "z".into())]);
-        assert_eq!(store.meta().unwrap(), Some(meta));
-    }
+fn unreadable(error: rocksdb::Error) -> StepError {
+    StepError::Store(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,26 @@ impl TableProvider for RelationTable {
             DataFusionError::Internal(format!("\"{}\" was not filled", self.relation.name))
         })?;
         match contents.as_ref() {
+            RelationSnapshot::Table(snapshot)
+                if !snapshot.is_resident() && self.looked_up(snapshot, filters)?.is_none() =>
+            {
+                let rows = SnapshotPartition {
+                    table: RelationTable {
+                        relation: self.relation.clone(),
+                        schema: self.schema.clone(),
+                        contents: OnceLock::new(),
+                    },
+                    contents: contents.clone(),
+                };
+                Ok(Arc::new(StreamingTableExec::try_new(
+                    self.schema.clone(),
+                    vec![Arc::new(rows)],
+                    projection,
+                    [],
+                    false,
+                    limit,
+                )?))
+            }
             RelationSnapshot::Table(snapshot) => {
                 let batches = match self.looked_up(snapshot, filters)? {
                     Some(found) => vec![found],
@@ -331,6 +351,46 @@ fn equality(filter: &Expr) -> Option<(&str, &ScalarValue)> {
         (Expr::Column(column), Expr::Literal(value, _))
         | (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, value)),
         _ => None,
+    }
+}
+
+/// The rows of a table, part by part, because not all of them are in memory.
+#[derive(Debug)]
+struct SnapshotPartition {
+    table: RelationTable,
+    contents: Arc<RelationSnapshot>,
+}
+
+impl PartitionStream for SnapshotPartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.table.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let table = RelationTable {
+            relation: self.table.relation.clone(),
+            schema: self.table.schema.clone(),
+            contents: OnceLock::new(),
+        };
+        let contents = self.contents.clone();
+        let parts = match contents.as_ref() {
+            RelationSnapshot::Table(snapshot) => snapshot.num_parts(),
+            RelationSnapshot::Stream(_) => 0,
+        };
+        let batches = (0..parts).filter_map(move |part| {
+            let RelationSnapshot::Table(snapshot) = contents.as_ref() else {
+                return None;
+            };
+            let rows = snapshot.part_with_rowtime(part, LOG_ROWTIME).transpose()?;
+            Some(
+                rows.map_err(DataFusionError::from)
+                    .and_then(|rows| table.table_batch(&rows)),
+            )
+        });
+        Box::pin(RecordBatchStreamAdapter::new(
+            self.table.schema.clone(),
+            futures::stream::iter(batches),
+        ))
     }
 }
 

@@ -135,6 +135,7 @@ fn of_step(error: &StepError) -> &'static str {
         StepError::OutOfRange(_) => "22003", // numeric_value_out_of_range
         StepError::DamagedState { .. } => "XX001", // data_corrupted
         StepError::Store(_) => "58000",      // system_error
+        StepError::StateLimit { .. } | StepError::StateMemory { .. } => "53200", // out_of_memory
         StepError::NegativeCount
         | StepError::Arrow(_)
         | StepError::DataFusion(_)

@@ -201,6 +201,18 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_memory: Option<String>,
 
+    /// Memory for tables and for the state of continuous queries; rows that are on disk leave it when there are more,
+    /// and a query is stopped with SQLSTATE 53200 when what cannot leave is half as much again; `none` is without a
+    /// bound [default: auto, two fifths of the machine's].
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "MILLPOND_STATE_MEMORY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_memory: Option<String>,
+
     /// Connections at a time; one more is refused with SQLSTATE 53300. A tenth of them, at most 3, is kept for
     /// superusers [default: 200].
     #[arg(

@@ -61,6 +61,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// Bytes for pull queries.
     pub query_memory_bytes: usize,
+    /// Bytes for the state of continuous queries; `None` is without a bound.
+    pub state_memory_bytes: Option<usize>,
     /// Connections at a time.
     pub max_connections: usize,
     /// Longest time of a statement.
@@ -91,6 +93,7 @@ struct Layers {
     durability: Durability,
     workers: Option<usize>,
     query_memory: String,
+    state_memory: String,
     max_connections: usize,
     statement_timeout: String,
     idle_timeout: String,
@@ -114,6 +117,7 @@ impl Default for Layers {
             durability: Durability::Sync,
             workers: None,
             query_memory: "1GiB".to_owned(),
+            state_memory: "auto".to_owned(),
             max_connections: 200,
             statement_timeout: "0".to_owned(),
             idle_timeout: "0".to_owned(),
@@ -187,6 +191,11 @@ impl Config {
             durability: layers.durability,
             workers: layers.workers,
             query_memory_bytes: parse_size("query_memory", &layers.query_memory)?,
+            state_memory_bytes: match layers.state_memory.as_str() {
+                "none" => None,
+                "auto" => physical_memory().map(|bytes| bytes / 5 * 2),
+                size => Some(parse_size("state_memory", size)?),
+            },
             max_connections: layers.max_connections,
             statement_timeout: parse_time("statement_timeout", &layers.statement_timeout)?,
             idle_timeout: parse_time("idle_timeout", &layers.idle_timeout)?,
@@ -199,6 +208,23 @@ impl Config {
             log_format: layers.log_format,
         })
     }
+}
+
+/// Bytes that this process may use: what the machine has, or what a control group allows.
+fn physical_memory() -> Option<usize> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = meminfo.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
+        kib.trim().parse::<usize>().ok()?.checked_mul(1024)
+    })?;
+    let allowed = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
+    .min();
+    Some(allowed.map_or(total, |allowed: usize| allowed.min(total)))
 }
 
 fn directories() -> Option<ProjectDirs> {

@@ -55,6 +55,9 @@ impl Server {
             sync: config.durability == Durability::Sync,
             workers: config.workers.unwrap_or_default(),
             query_memory_max: config.query_memory_bytes,
+            state_memory: config.state_memory_bytes,
+            // Indexes and groups stay; half as much again is where it ends.
+            state_memory_max: config.state_memory_bytes.map(|bytes| bytes + bytes / 2),
             checkpoint_interval: config.checkpoint_interval,
             session_defaults: session_defaults(config),
             auth: security::auth_mode(config, address.ip()),

@@ -10,6 +10,7 @@
 //! end, to hand the query over. What the query puts out meanwhile stays unseen until then if it is a
 //! table; a stream's rows are in its topic as they come.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::{Relation, RelationId, RelationKind, SinkKind};
@@ -20,7 +21,7 @@ use crate::mill::checkpoint::recorded_epochs;
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, Inbox, QueryState, Standing};
 use crate::mill::relation::{RelationState, append_derived, new_arrangement};
-use crate::mill::{Inserted, Mill, Turning, progress};
+use crate::mill::{Mill, Turning, progress};
 use crate::state::Arrangement;
 
 /// A step while catching up takes about this much from each partition: bigger steps are cheaper per
@@ -46,7 +47,6 @@ struct Apart {
     boundaries: Vec<u64>,
     /// Whether it began without state.
     is_new: bool,
-    inserted: Inserted,
 }
 
 /// What becomes of output while the query stands apart.
@@ -96,6 +96,7 @@ impl Mill {
     }
 
     fn catch_up(&self, sequence: u64, attempt: u64) -> Result<()> {
+        self.send_what_waits(sequence)?;
         let Some(mut apart) = self.set_apart_when_ready(sequence, attempt)? else {
             return Ok(());
         };
@@ -140,6 +141,22 @@ impl Mill {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// What a query that inserts has put out before must be in the log before it is known how far it
+    /// has come.
+    fn send_what_waits(&self, sequence: u64) -> Result<()> {
+        let definition = {
+            let turning = self.lock();
+            let query = turning.queries.get(&sequence);
+            query.map(|query| query.query.clone())
+        };
+        match definition.filter(|query| query.sink_kind == SinkKind::Insert) {
+            None => Ok(()),
+            Some(query) => self
+                .outbox
+                .wait(&self.outbox.sent_by(&progress::name(&query))),
+        }
     }
 
     /// Waits until the queries that maintain its inputs have caught up themselves, and those that read
@@ -193,6 +210,10 @@ impl Mill {
         } else {
             query.frontier
         };
+        let seen_of = match is_new {
+            true => BTreeMap::new(),
+            false => query.seen.clone(),
+        };
         let circuit = match resumed {
             Some(circuit) => circuit,
             None => Circuit::build(&definition.plan, &CircuitOptions::for_pool(&self.workers))?,
@@ -216,7 +237,8 @@ impl Mill {
                     cursors.push(if is_new && definition.from_beginning {
                         TopicCursor::from_beginning(relation, topic)
                     } else {
-                        TopicCursor::after_epoch(relation, topic, frontier)?
+                        let seen = seen_of.get(&binding.relation).copied();
+                        TopicCursor::after_epoch(relation, topic, seen.unwrap_or(frontier))?
                     });
                 }
                 (RelationKind::Stream, None) => {
@@ -263,7 +285,6 @@ impl Mill {
             output,
             boundaries,
             is_new,
-            inserted: turning.inserted.clone(),
         }))
     }
 
@@ -321,7 +342,12 @@ impl Mill {
         )?;
         self.put_out(apart, to, output)?;
         apart.frontier = to;
-        Ok(())
+        let of_sink = match &apart.output {
+            Output::Build(table) => table.bytes(),
+            Output::Keep(_) | Output::Append => 0,
+        };
+        let bytes = apart.circuit.state_bytes() + of_sink;
+        self.check_limit(apart.query.state_limit, bytes)
     }
 
     fn put_out(&self, apart: &mut Apart, to: u64, output: Vec<ChangeBatch>) -> Result<()> {
@@ -346,9 +372,8 @@ impl Mill {
                         if !done && output.iter().any(|delta| delta.num_rows() > 0) {
                             // Waiting bounds what is in flight.
                             let name = progress::name(&apart.query);
-                            self.insert(&apart.sink, topic, &name, to, &output)?
-                                .wait()?;
-                            apart.inserted.lock().insert(name, to);
+                            self.insert(&apart.sink, topic, &name, to, &output)?;
+                            self.outbox.wait(&self.outbox.sent_by(&name))?;
                         }
                     }
                 }
@@ -441,6 +466,7 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
         query.frontier = apart.frontier;
         query.standing = Standing::Turning;
         query.inbox.clear();
+        query.seen.clear();
         query.apart = false;
         query.resuming = false;
     }

@@ -1,4 +1,4 @@
-//! Saves and restores everything that rounds work on.
+//! Saves everything that rounds work on.
 //!
 //! A checkpoint takes what changed while the rounds stand still, then makes it durable while they go
 //! on:
@@ -7,122 +7,166 @@
 //! 2. appends that queries made are waited for, likewise;
 //! 3. state and frontier are committed in one write batch.
 //!
-//! After a crash the state is that of the last frontier; the log is replayed from there. Rounds then
-//! stop exactly at the epochs that derived streams have recorded, and what they hold is not appended
-//! again.
+//! If that fails, what was taken is kept and written first by the next checkpoint. After a crash the
+//! state is that of the last frontier (`restore.rs`); the log is replayed from there.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use log_store::{Epoch, Log, Topic, TopicId};
+use log_store::{Epoch, Topic, TopicId};
 
-use crate::catalog::{Catalog, QueryStatus, RelationKind, SinkKind};
+use crate::catalog::RelationKind;
 use crate::change_batch::ChangeBatch;
-use crate::circuit::{Circuit, CircuitOptions};
 use crate::error::{Error, Result};
-use crate::mill::query::{Deltas, Inbox, QueryState, Standing, bind};
-use crate::mill::relation::RelationState;
-use crate::mill::{Mill, Turning, progress};
+use crate::mill::Mill;
+use crate::mill::outbox::Sent;
+use crate::mill::query::{Deltas, Inbox, QueryState, Standing};
 use crate::operator::{StateReader, StateWriter};
-use crate::state_store::{Checkpoint, CheckpointMeta, QueryMeta, StateStore};
+use crate::state_store::{Checkpoint, CheckpointMeta, FORMAT, QueryMeta, StateStore};
+
+/// Where checkpoints stand.
+#[derive(Default)]
+pub(crate) struct Checkpointing {
+    /// Taken, but not on disk yet, because writing it failed.
+    unfinished: Option<Taken>,
+    /// Whether one failed half taken, so that nobody knows any more what had changed.
+    broken: bool,
+}
+
+impl Checkpointing {
+    /// Whether it is of use to try again.
+    pub(crate) fn is_possible(&self) -> bool {
+        !self.broken
+    }
+}
+
+/// What changed up to a frontier, and what must be durable before it.
+struct Taken {
+    checkpoint: Checkpoint,
+    meta: CheckpointMeta,
+    derived: Vec<TopicId>,
+    sent: Sent,
+}
 
 impl Mill {
     /// Saves what changed since the last checkpoint. Blocks; one at a time.
     ///
     /// # Errors
-    /// After one has failed no other is taken: what had changed is known only to the failed one, and
-    /// a later one without it would be a state that never was. The last good one stays, and the next
-    /// start replays the log from there.
+    /// When it cannot be written, as on a full disk. What had changed is kept, and the next call
+    /// writes it first; until then the last good checkpoint stays, and a start would replay the log
+    /// from there.
     pub fn checkpoint(&self) -> Result<()> {
-        let mut failed = self.checkpointing.lock();
-        if *failed {
+        let mut checkpointing = self.checkpointing.lock();
+        if checkpointing.broken {
             return Err(Error::Store(
-                "a checkpoint has failed before; restart to recover".into(),
+                "what changed since the last checkpoint is not known; restart to recover".into(),
             ));
         }
-        *failed = true;
-        self.take_checkpoint()?;
-        *failed = false;
-        Ok(())
+        loop {
+            let again = checkpointing.unfinished.is_some();
+            if !again {
+                checkpointing.broken = true;
+                checkpointing.unfinished = self.take_checkpoint()?;
+                checkpointing.broken = false;
+            }
+            let Some(taken) = &checkpointing.unfinished else {
+                return Ok(());
+            };
+            self.write_checkpoint(taken)?;
+            checkpointing.unfinished = None;
+            self.lock().saved();
+            if !again {
+                return Ok(());
+            }
+        }
     }
 
-    fn take_checkpoint(&self) -> Result<()> {
+    /// Takes what changed, if anything did and the moment is good.
+    fn take_checkpoint(&self) -> Result<Option<Taken>> {
         let mut checkpoint = Checkpoint::default();
-        let (meta, derived, appends) = {
-            let mut turning = self.lock();
-            let turning = &mut *turning;
-            // A query that catches up with the state it had is in no checkpoint, though others have seen
-            // what it did before; nor are changes that wait for the next round. Soon they are.
-            let unsettled = turning.queries.values().any(|query| query.resuming);
-            if unsettled || !turning.carried.is_empty() {
-                return Ok(());
-            }
-            if !turning.dirty && turning.dropped.is_empty() && turning.appends.is_empty() {
-                return Ok(());
-            }
-            for owner in turning.dropped.drain(..) {
-                checkpoint.drop_owner(&owner);
-            }
-            let mut queries = Vec::new();
-            for query in turning.queries.values_mut() {
-                let is_kept = matches!(query.standing, Standing::Turning | Standing::Paused);
-                let Some(circuit) = query.circuit.as_mut().filter(|_| is_kept) else {
-                    continue;
-                };
-                let id = &query.query.id;
-                circuit.checkpoint(&mut |step, save| {
-                    save(&mut checkpoint.writer(&QueryState::owner(id, step)))
-                })?;
-                if query.standing == Standing::Paused {
-                    write_inbox(&mut checkpoint, id, &query.inbox)?;
-                } else {
-                    query.frontier = turning.frontier;
-                }
-                queries.push(QueryMeta {
-                    id: id.clone(),
-                    frontier: query.frontier,
-                });
-            }
-            let mut derived: Vec<TopicId> = Vec::new();
-            for relation in turning.relations.values_mut() {
-                // What a terminated query has left stays.
-                let filled = relation.relation.written_by.as_ref().is_none_or(|writer| {
-                    queries.iter().any(|query| query.id == *writer)
-                        || turning
-                            .queries
-                            .values()
-                            .all(|query| query.query.id != *writer)
-                });
-                if filled {
-                    relation.checkpoint(&mut checkpoint)?;
-                }
-                if relation.relation.kind == RelationKind::Stream
-                    && relation.relation.written_by.is_some()
-                    && let Some(topic) = &relation.topic
-                {
-                    derived.push(topic.id());
-                }
-            }
-            turning.dirty = false;
-            let meta = CheckpointMeta {
-                frontier: turning.frontier,
-                queries,
-            };
-            (meta, derived, turning.appends.clone())
-        };
-        for append in appends {
-            futures::executor::block_on(append)?;
+        let mut turning = self.lock();
+        let turning = &mut *turning;
+        // A query that catches up with the state it had is in no checkpoint, though others have seen
+        // what it did before; nor are changes that wait for the next round. Soon they are.
+        let unsettled = turning.queries.values().any(|query| query.resuming);
+        if unsettled || !turning.carried.is_empty() {
+            return Ok(None);
         }
-        self.lock()
-            .appends
-            .retain(|append| !matches!(append.peek(), Some(Ok(()))));
-        self.log.sync_derived(&derived)?;
-        let bytes = checkpoint.bytes();
-        self.store.commit(checkpoint, &meta)?;
-        self.allow_compaction(meta.frontier)?;
-        tracing::debug!(frontier = meta.frontier, bytes, "checkpoint");
+        if !turning.dirty && turning.dropped.is_empty() {
+            return Ok(None);
+        }
+        for owner in turning.dropped.drain(..) {
+            checkpoint.drop_owner(&owner);
+        }
+        let mut queries = Vec::new();
+        for query in turning.queries.values_mut() {
+            let is_kept = matches!(query.standing, Standing::Turning | Standing::Paused);
+            let Some(circuit) = query.circuit.as_mut().filter(|_| is_kept) else {
+                continue;
+            };
+            let id = &query.query.id;
+            circuit.checkpoint(&mut |step, save| {
+                save(&mut checkpoint.writer(&QueryState::owner(id, step)))
+            })?;
+            if query.standing == Standing::Paused {
+                write_inbox(&mut checkpoint, id, &query.inbox)?;
+            } else {
+                query.frontier = turning.frontier;
+            }
+            queries.push(QueryMeta {
+                id: id.clone(),
+                frontier: query.frontier,
+                seen: query.seen.clone(),
+            });
+        }
+        let mut derived: Vec<TopicId> = Vec::new();
+        let mut unreadable = Vec::new();
+        for relation in turning.relations.values_mut() {
+            // What a terminated query has left stays.
+            let filled = relation.relation.written_by.as_ref().is_none_or(|writer| {
+                queries.iter().any(|query| query.id == *writer)
+                    || turning
+                        .queries
+                        .values()
+                        .all(|query| query.query.id != *writer)
+            });
+            if relation.damage.is_some() {
+                // It stands at an earlier epoch than the rest.
+                unreadable.push(relation.relation.id);
+            } else if filled {
+                relation.checkpoint(&mut checkpoint)?;
+            }
+            if relation.relation.kind == RelationKind::Stream
+                && relation.relation.written_by.is_some()
+                && let Some(topic) = &relation.topic
+            {
+                derived.push(topic.id());
+            }
+        }
+        turning.dirty = false;
+        let meta = CheckpointMeta {
+            format: FORMAT,
+            frontier: turning.frontier,
+            queries,
+            unreadable,
+        };
+        Ok(Some(Taken {
+            checkpoint,
+            meta,
+            derived,
+            sent: self.outbox.sent(),
+        }))
+    }
+
+    fn write_checkpoint(&self, taken: &Taken) -> Result<()> {
+        self.outbox.wait(&taken.sent)?;
+        self.log.sync_derived(&taken.derived)?;
+        self.store.commit(&taken.checkpoint, &taken.meta)?;
+        self.allow_compaction(taken.meta.frontier)?;
+        let (frontier, bytes) = (taken.meta.frontier, taken.checkpoint.bytes());
+        tracing::debug!(frontier, bytes, "checkpoint");
         Ok(())
     }
 }
@@ -150,87 +194,6 @@ impl Mill {
         }
         Ok(())
     }
-}
-
-/// What rounds work on, as the last checkpoint has it.
-pub(super) fn restore(
-    log: &Log,
-    store: &StateStore,
-    catalog: &Catalog,
-    progress: &Topic,
-    workers: &rayon::ThreadPool,
-) -> Result<Turning> {
-    let mut meta = store.meta()?.unwrap_or_default();
-    if meta.frontier > log.sealed().0 {
-        // Only possible when the log was not synced and the machine lost power: what is in the log
-        // is the truth, and all state can be computed from it.
-        tracing::warn!(
-            checkpoint = meta.frontier,
-            sealed = log.sealed().0,
-            "the log ends before the last checkpoint; computing all state anew"
-        );
-        store.wipe()?;
-        meta = CheckpointMeta::default();
-    }
-    let mut turning = Turning::new(meta.frontier);
-    for relation in catalog.relations() {
-        let mut state = RelationState::new(relation.clone(), log, meta.frontier)?;
-        let filled = relation.terminated
-            || relation
-                .written_by
-                .as_ref()
-                .is_none_or(|writer| meta.queries.iter().any(|query| query.id == *writer));
-        if filled {
-            state.restore(store)?;
-        }
-        turning.relations.insert(relation.id, state);
-    }
-    *turning.inserted.lock() = progress::reached(progress)?;
-    for query in catalog.queries() {
-        let bindings = bind(&query.plan, catalog)?;
-        let saved = meta.queries.iter().find(|saved| saved.id == query.id);
-        let paused = query.status == QueryStatus::Paused;
-        let mut state = QueryState::new(query.clone(), bindings, None, Standing::CatchingUp);
-        if paused {
-            state.standing = Standing::Paused;
-        }
-        if let Some(saved) = saved {
-            let mut circuit = Circuit::build(&query.plan, &CircuitOptions::for_pool(workers))?;
-            circuit.restore(&mut |step, load| {
-                load(&store.reader(&QueryState::owner(&query.id, step)))
-            })?;
-            state.circuit = Some(circuit);
-            state.frontier = saved.frontier;
-            if paused {
-                state.inbox = read_inbox(store, &query.id)?;
-            } else if saved.frontier == meta.frontier {
-                state.standing = Standing::Turning;
-                if query.sink_kind == SinkKind::Insert {
-                    let reached = turning.inserted.lock().get(&progress::name(query)).copied();
-                    turning
-                        .boundaries
-                        .extend(reached.filter(|reached| *reached > meta.frontier));
-                } else {
-                    let sink = turning.relations.get(&query.sink);
-                    if let Some(topic) = sink.and_then(|sink| sink.topic.as_ref()) {
-                        let recorded = recorded_epochs(topic, meta.frontier)?;
-                        turning.boundaries.extend(recorded);
-                    }
-                }
-            } else {
-                // Resumed after the checkpoint: it has to catch up again.
-                state.resuming = true;
-                state.inbox = read_inbox(store, &query.id)?;
-            }
-        }
-        let sequence = query.sequence;
-        let turns = state.standing == Standing::Turning;
-        turning.queries.insert(sequence, state);
-        if turns {
-            turning.open_cursors(sequence);
-        }
-    }
-    Ok(turning)
 }
 
 /// Epochs after `frontier` of which a derived stream holds output.
@@ -261,7 +224,7 @@ fn write_inbox(checkpoint: &mut Checkpoint, query: &str, inbox: &Inbox) -> Resul
     Ok(())
 }
 
-fn read_inbox(store: &StateStore, query: &str) -> Result<Inbox> {
+pub(super) fn read_inbox(store: &Arc<StateStore>, query: &str) -> Result<Inbox> {
     let mut inbox = Inbox::new();
     let mut failed = None;
     store

@@ -124,6 +124,9 @@ pub struct QueryState {
     pub frontier: u64,
     /// What it has missed of tables since `frontier`, while apart from the rounds.
     pub inbox: Inbox,
+    /// Through which epoch it has seen the rows of streams of which it has not seen all up to
+    /// `frontier`, because the query that writes them stood apart when it was paused.
+    pub seen: BTreeMap<RelationId, u64>,
     /// Counts the times it has begun to catch up; a thread that comes back from an earlier one is too
     /// late.
     pub attempt: u64,
@@ -148,6 +151,7 @@ impl QueryState {
             standing,
             frontier: 0,
             inbox: Inbox::new(),
+            seen: BTreeMap::new(),
             attempt: 0,
             apart: false,
             resuming: false,

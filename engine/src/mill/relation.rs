@@ -8,7 +8,9 @@ use log_store::{Log, Topic};
 use crate::catalog::{Relation, RelationKind};
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
+use crate::mill::ROUND_BYTES;
 use crate::mill::cursor::{LogRows, TopicCursor, table_schema};
+use crate::operator::StepError;
 use crate::state::{Arrangement, Key, Snapshot};
 use crate::state_store::{Checkpoint, StateStore};
 
@@ -57,10 +59,54 @@ impl RelationState {
         format!("relation/{}", relation.id)
     }
 
-    pub fn restore(&mut self, store: &StateStore) -> Result<()> {
-        if let Some(table) = &mut self.table {
-            table.restore(b"", &store.reader(&Self::owner(&self.relation)))?;
+    pub fn restore(&mut self, store: &Arc<StateStore>) -> Result<(), StepError> {
+        match &mut self.table {
+            None => Ok(()),
+            Some(table) => table.restore(b"", &store.reader(&Self::owner(&self.relation))),
         }
+    }
+
+    /// Tries again to read a base table whose log, or whose state, could not be read; whether it can.
+    pub fn heal(&mut self, frontier: u64) -> bool {
+        if self.damage.is_none() || !self.relation.is_base_table() {
+            return false;
+        }
+        match self.rebuild(frontier) {
+            Ok(()) => {
+                tracing::info!(relation = %self.relation.name, "relation can be read again");
+                self.damage = None;
+                true
+            }
+            Err(error) => {
+                self.damage = Some(error.to_string());
+                self.cursor = None;
+                false
+            }
+        }
+    }
+
+    /// Computes a base table again from its log, through an epoch.
+    pub fn rebuild(&mut self, frontier: u64) -> Result<()> {
+        let topic = self
+            .topic
+            .as_ref()
+            .ok_or_else(|| Error::Internal("a base table without a topic".into()))?;
+        let config = topic.config();
+        let expires = config.retention_ms.is_some() || config.retention_bytes.is_some();
+        if expires && !begins_at_the_beginning(topic) {
+            return Err(Error::Corruption(
+                "its state cannot be read, and its log no longer has its beginning".into(),
+            ));
+        }
+        let mut cursor = TopicCursor::from_beginning(self.relation.clone(), topic);
+        self.table = Some(new_arrangement(&self.relation));
+        let mut reached = 0;
+        while reached < frontier {
+            reached = cursor.read_ahead(reached, frontier, ROUND_BYTES)?;
+            let rows = cursor.take(reached)?;
+            self.absorb(rows)?;
+        }
+        self.cursor = Some(cursor);
         Ok(())
     }
 
@@ -110,6 +156,12 @@ impl RelationState {
                 .collect(),
         }
     }
+}
+
+/// Whether a topic has all it was ever given, or what compaction has left of it.
+pub fn begins_at_the_beginning(topic: &Topic) -> bool {
+    let partitions = topic.partitions();
+    partitions.iter().all(|p| p.start_offset().0 == 0)
 }
 
 /// An empty arrangement for a table.

@@ -39,6 +39,8 @@ pub struct SubscriptionInbox {
     state: Mutex<InboxState>,
     told: Condvar,
     tables: Vec<RelationId>,
+    /// All that is read, tables and streams.
+    inputs: Vec<RelationId>,
 }
 
 #[derive(Default)]
@@ -47,6 +49,8 @@ struct InboxState {
     deltas: VecDeque<(u64, Deltas)>,
     bytes: usize,
     overflowed: bool,
+    /// Why nothing more will come.
+    ended: Option<String>,
 }
 
 impl SubscriptionInbox {
@@ -74,6 +78,14 @@ impl SubscriptionInbox {
             }
         }
         self.told.notify_all();
+    }
+
+    /// Called when a relation stops being maintained.
+    pub fn end(&self, relation: RelationId, reason: &str) {
+        if self.inputs.contains(&relation) {
+            self.state.lock().ended = Some(reason.to_owned());
+            self.told.notify_all();
+        }
     }
 }
 
@@ -145,6 +157,7 @@ impl Mill {
             }),
             told: Condvar::new(),
             tables,
+            inputs: bindings.iter().map(|binding| binding.relation).collect(),
         });
         turning.subscriptions.push(Arc::downgrade(&inbox));
         drop(turning);
@@ -275,6 +288,14 @@ impl Subscriber {
                     StatementErrorKind::ProgramLimit,
                     "the client reads too slowly: too many changes wait for it",
                 )
+                .into());
+            }
+            if let Some(reason) = &state.ended {
+                return Err(StatementError::new(
+                    StatementErrorKind::ObjectNotInPrerequisiteState,
+                    "what the query reads is not maintained any more",
+                )
+                .with_detail(reason.clone())
                 .into());
             }
             if state.frontier > self.frontier {

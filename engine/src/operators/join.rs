@@ -23,6 +23,8 @@
 mod layout;
 mod slice;
 
+use std::sync::Arc;
+
 use arrow::array::UInt32Array;
 use arrow::datatypes::SchemaRef;
 use planner::step_plan::JoinKind;
@@ -30,7 +32,7 @@ use rayon::prelude::*;
 
 use crate::change_batch::ChangeBatch;
 use crate::expression::Expression;
-use crate::operator::{Operator, StateReader, StateWriter, StepContext, StepError};
+use crate::operator::{ChunkSource, Operator, StateReader, StateWriter, StepContext, StepError};
 use crate::operators::join::layout::{LEFT, Layout, RIGHT};
 use crate::operators::join::slice::{Slice, half_join};
 use crate::state::consolidate::consolidate;
@@ -142,6 +144,7 @@ impl Join {
         for delta in &right {
             slice.apply(layout, RIGHT, delta)?;
         }
+        slice.fetch(layout, RIGHT, &left)?;
         let Some(stored) = slice.side(RIGHT) else {
             return Ok(Vec::new());
         };
@@ -264,13 +267,33 @@ impl Operator for Join {
             for (number, slice) in self.slices.iter_mut().enumerate() {
                 slice.restore(number, reader)?;
             }
-        } else {
-            self.reslice(stored_slices, reader)?;
+            return Ok(());
         }
+        self.reslice(stored_slices, reader)?;
         for slice in &mut self.slices {
             slice.count_matches(&self.layout)?;
         }
         Ok(())
+    }
+
+    fn saved(&mut self) {
+        self.slices.iter_mut().for_each(Slice::saved);
+    }
+
+    fn evictable_bytes(&self) -> usize {
+        self.slices.iter().map(Slice::evictable_bytes).sum()
+    }
+
+    fn evict(&mut self, bytes: usize, source: &Arc<dyn ChunkSource>) -> usize {
+        if self.resliced {
+            // What the store has is cut otherwise.
+            return 0;
+        }
+        let share = bytes.div_ceil(self.slices.len());
+        let slices = self.slices.iter_mut().enumerate();
+        slices
+            .map(|(number, slice)| slice.evict(number, share, source))
+            .sum()
     }
 
     fn state_bytes(&self) -> usize {

@@ -23,6 +23,7 @@ use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::records::RecordFormat;
 use crate::response::Response;
+use crate::session::settings::parse_bytes;
 use crate::session::{Session, done, relation_name};
 
 /// How long tombstones stay in a compacted topic.
@@ -38,6 +39,7 @@ struct TopicOptions {
     retention_ms: Option<u64>,
     retention_bytes: Option<u64>,
     timestamp: Option<String>,
+    state_limit: Option<u64>,
 }
 
 impl Session {
@@ -250,6 +252,7 @@ impl Session {
             from_beginning: self.settings.begins_with_history(),
             since: self.engine.log.sealed().0,
             sequence: number,
+            state_limit: options.state_limit.or(self.settings.state_limit()),
         };
         changes.push(Change::PutRelation(Box::new(relation.clone())));
         changes.push(Change::PutQuery(Box::new(query.clone())));
@@ -696,6 +699,7 @@ fn topic_options(options: &Options) -> Result<TopicOptions> {
         retention_ms: None,
         retention_bytes: None,
         timestamp: None,
+        state_limit: None,
     };
     for option in options {
         let invalid = || {
@@ -730,6 +734,10 @@ fn topic_options(options: &Options) -> Result<TopicOptions> {
             }
             "retention_ms" => parsed.retention_ms = Some(number()?),
             "retention_bytes" => parsed.retention_bytes = Some(number()?),
+            "state_limit" => {
+                let bytes = parse_bytes(option.value.as_str()).ok_or_else(invalid)?;
+                parsed.state_limit = Some(bytes).filter(|bytes| *bytes > 0);
+            }
             "timestamp" => parsed.timestamp = Some(option.value.as_str().to_owned()),
             "format" | "key_format" | "value_format" => {
                 match option.value.as_str().to_ascii_uppercase().as_str() {
@@ -752,7 +760,7 @@ fn topic_options(options: &Options) -> Result<TopicOptions> {
                     format!("unrecognized option \"{other}\""),
                 )
                 .at(Some(option.position))
-                .with_hint("Options are topic, partitions, retention_ms, retention_bytes, timestamp, value_format, key_format.")
+                .with_hint("Options are topic, partitions, retention_ms, retention_bytes, timestamp, state_limit, value_format, key_format.")
                 .into());
             }
         }

@@ -75,6 +75,7 @@ impl Session {
             from_beginning: self.settings.begins_with_history(),
             since: self.engine.log.sealed().0,
             sequence: number,
+            state_limit: self.settings.state_limit(),
         };
         let changes = vec![Change::PutQuery(Box::new(query.clone()))];
         self.engine

@@ -24,6 +24,8 @@ enum Check {
     /// A number with an optional unit; stored as milliseconds.
     Milliseconds,
     Integer,
+    /// A number with an optional unit; stored as bytes.
+    Bytes,
     TimeZone,
 }
 
@@ -216,6 +218,13 @@ const SETTINGS: &[Setting] = &[
         Check::Fixed,
         true,
         "Backslashes in strings are plain.",
+    ),
+    setting(
+        "state_limit",
+        "0",
+        Check::Bytes,
+        false,
+        "Bytes of state from which on a query that is created now is stopped; 0 is no limit.",
     ),
     setting(
         "statement_timeout",
@@ -449,6 +458,12 @@ impl Settings {
         self.get("emit_changes_op") == "on" && self.get("dialect") == "postgres"
     }
 
+    /// Bytes of state that a new query may have.
+    pub fn state_limit(&self) -> Option<u64> {
+        let bytes: u64 = self.get("state_limit").parse().unwrap_or(0);
+        (bytes > 0).then_some(bytes)
+    }
+
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
     }
@@ -532,6 +547,10 @@ impl Setting {
                 Ok(number) => Ok(number.to_string()),
                 Err(_) => Err(invalid().into()),
             },
+            Check::Bytes => match parse_bytes(value) {
+                Some(bytes) => Ok(bytes.to_string()),
+                None => Err(invalid().into()),
+            },
             Check::TimeZone => {
                 if value.eq_ignore_ascii_case("default") || value.eq_ignore_ascii_case("local") {
                     return Ok("UTC".into());
@@ -548,6 +567,20 @@ impl Setting {
             }
         }
     }
+}
+
+/// A number of bytes as in `1GB`, `64 MiB`, `4096`.
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn find(name: &str) -> Option<&'static Setting> {
@@ -598,6 +631,10 @@ mod tests {
         assert_eq!(
             check(&[("statement_timeout", "2s")], "statement_timeout"),
             "statement_timeout = 2000"
+        );
+        assert_eq!(
+            check(&[("state_limit", "64 MB")], "state_limit"),
+            "state_limit = 67108864"
         );
         assert_eq!(
             check(&[("Dialect", "KSQLDB")], "dialect"),

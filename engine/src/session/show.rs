@@ -224,6 +224,17 @@ impl Session {
         lines.push(("frontier".into(), self.engine.mill.frontier().to_string()));
         for query in catalog.writers(relation.id) {
             lines.push(("written by".into(), query.id.clone()));
+            if let Some(size) = self.engine.mill.query_size(&query.id) {
+                let limit = query.state_limit.map_or_else(
+                    || "no limit of its own".to_owned(),
+                    |limit| format!("limit {limit}"),
+                );
+                let words = format!(
+                    "{} in memory, {} of them can be evicted, {limit}",
+                    size.bytes, size.evictable
+                );
+                lines.push(("  bytes of state".into(), words));
+            }
             for step in self.engine.mill.statistics(&query.id) {
                 lines.push((format!("  {}", step.0), step.1));
             }

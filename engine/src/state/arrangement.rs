@@ -11,9 +11,14 @@
 //! [compaction](crate::state::compaction) gathers small and half-dead chunks into larger ones. One
 //! kind of arrangement serves base tables, materialised views and both sides of joins.
 //!
+//! Rows that have not been looked at lately may be only on disk (see
+//! [residency](crate::state::residency)); index, links and weights are always in memory.
+//!
 //! Invariants:
 //! - A row is in the index, or in the chain of its key, exactly while its weight is positive.
 //! - A weight is never negative: what retracts a row that is not there is an error.
+//! - Where many rows may share a key, the index has one chain for each hash, so that putting a row in
+//!   looks at no other; whoever walks a chain compares.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -66,19 +71,21 @@ pub struct Arrangement {
     pub(crate) next_chunk: u64,
     /// Chunks that are gone, but not from the checkpoint.
     pub(crate) removed: Vec<u64>,
+    /// The chunk that eviction looks at next.
+    pub(crate) hand: usize,
 }
 
 /// A batch on its way in.
-struct Incoming {
+pub(crate) struct Incoming {
     rows: usize,
-    keys: Keys,
+    pub(crate) keys: Keys,
     columns: Vec<Column>,
     /// Hashes over all columns, made when somebody asks.
     row_hashes: OnceCell<Vec<u64>>,
 }
 
 impl Incoming {
-    fn row_hash(&self, position: usize) -> u64 {
+    pub(crate) fn row_hash(&self, position: usize) -> u64 {
         self.row_hashes
             .get_or_init(|| hash_columns(&self.columns, self.rows))[position]
     }
@@ -92,13 +99,15 @@ impl Arrangement {
             Key::Row => (0..schema.fields().len()).collect(),
         };
         Self {
-            key,
             contents: Snapshot {
                 schema,
                 key: columns,
+                chained: matches!(key, Key::Secondary(_)),
                 chunks: Vec::new(),
                 index: Index::default(),
                 rows: 0,
+                absent: 0,
+                stored: None,
             },
             by_row: None,
             counted: false,
@@ -106,6 +115,8 @@ impl Arrangement {
             unsettled: Vec::new(),
             next_chunk: 0,
             removed: Vec::new(),
+            hand: 0,
+            key,
         }
     }
 
@@ -121,7 +132,7 @@ impl Arrangement {
 
     /// The rows as they are now, to be read whatever happens afterwards.
     pub fn snapshot(&self) -> Snapshot {
-        self.contents.clone()
+        self.contents.frozen()
     }
 
     /// The rows as they are, to be read at once.
@@ -131,6 +142,11 @@ impl Arrangement {
 
     pub fn num_rows(&self) -> usize {
         self.contents.rows
+    }
+
+    /// Whether all rows are in memory.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.contents.absent == 0
     }
 
     /// Approximate bytes held in memory.
@@ -191,13 +207,14 @@ impl Arrangement {
         }
         let number = self.push_insertions(changes, counts)?;
         let incoming = self.incoming(changes, keys);
+        self.fetch_incoming(changes, &incoming)?;
         if let Some(number) = number
             && changes.is_append_only()
             && self.has_chains()
             && self.by_row.is_none()
         {
             let all: Vec<u32> = (0..rows as u32).collect();
-            self.push_links(number, &incoming.keys, &all);
+            self.push_links(number, &incoming.keys.hashes, &all);
             self.chunk_mut(RowId::new(number, 0)).weights = Arc::new(Weights::ones(rows));
             self.contents.rows += rows;
             return Ok(());
@@ -214,7 +231,7 @@ impl Arrangement {
             };
             let rest = match weight > 0 {
                 true => self.insert(&incoming, position, row, weight)?,
-                false => -self.retract(&incoming, position, -weight),
+                false => -self.retract(&incoming, position, -weight)?,
             };
             if rest != 0 {
                 deferred.push(Deferred {
@@ -264,11 +281,14 @@ impl Arrangement {
         let id = self.next_chunk;
         self.next_chunk += 1;
         let length = rows.num_rows();
+        let data = ChunkData::new(rows, rowtimes, &self.contents.key);
         let counts = self
             .counted
             .then(|| Arc::new(counts.unwrap_or_else(|| vec![0; length])));
         self.place_chunk(Chunk {
-            data: Arc::new(ChunkData::new(id, rows, rowtimes, &self.contents.key)),
+            id,
+            data_bytes: data.bytes,
+            data: Some(Arc::new(data)),
             weights: Arc::new(Weights::zeros(length)),
             links: self
                 .has_chains()
@@ -276,6 +296,9 @@ impl Arrangement {
             counts,
             rows_saved: false,
             weights_saved: false,
+            counts_saved: false,
+            durable: false,
+            recent: true,
         })
     }
 
@@ -363,10 +386,14 @@ impl Arrangement {
     #[inline]
     pub(crate) fn index_row(&mut self, keys: &Keys, position: usize, row: RowId) -> Option<RowId> {
         let Snapshot {
-            index, chunks, key, ..
+            index,
+            chunks,
+            key,
+            chained,
+            ..
         } = &mut self.contents;
         index.find_or_insert(keys.hashes[position], row, |stored| {
-            key_same(chunks, key, keys, position, stored)
+            *chained || key_same(chunks, key, keys, position, stored)
         })
     }
 
@@ -381,14 +408,9 @@ impl Arrangement {
     }
 
     /// Puts rows of a chunk before the first ones of their keys.
-    pub(crate) fn push_links(&mut self, number: usize, keys: &Keys, positions: &[u32]) {
-        let Snapshot {
-            index, chunks, key, ..
-        } = &mut self.contents;
+    pub(crate) fn push_links(&mut self, number: usize, hashes: &[u64], positions: &[u32]) {
         let row = |position: u32| RowId::new(number, position as usize);
-        let replaced = index.push_all(&keys.hashes, positions, row, |position, stored| {
-            key_same(chunks, key, keys, position as usize, stored)
-        });
+        let replaced = self.contents.index.push_all(hashes, positions, row);
         for (position, head) in replaced {
             self.link_mut(row(position)).next = head;
             self.link_mut(head).previous = row(position);
@@ -396,10 +418,15 @@ impl Arrangement {
     }
 
     /// Takes `weight` of a row away; gives what is left to take because the row is not there.
-    fn retract(&mut self, incoming: &Incoming, position: usize, mut weight: i64) -> i64 {
+    fn retract(
+        &mut self,
+        incoming: &Incoming,
+        position: usize,
+        mut weight: i64,
+    ) -> Result<i64, StepError> {
         let hash = incoming.keys.hashes[position];
         while weight > 0 {
-            let Some(row) = self.find_row(incoming, position) else {
+            let Some(row) = self.find_row(incoming, position)? else {
                 break;
             };
             let before = self.contents.weight(row);
@@ -413,53 +440,60 @@ impl Arrangement {
                 }
             }
         }
-        weight
+        Ok(weight)
     }
 
     /// A stored row that is the same in all columns.
-    fn find_row(&mut self, incoming: &Incoming, position: usize) -> Option<RowId> {
+    fn find_row(
+        &mut self,
+        incoming: &Incoming,
+        position: usize,
+    ) -> Result<Option<RowId>, StepError> {
         let chunks = &self.contents.chunks;
         if let Some(by_row) = &self.by_row {
-            return by_row.find(incoming.row_hash(position), |stored| {
+            return Ok(by_row.find(incoming.row_hash(position), |stored| {
                 row_same(chunks, &incoming.columns, position, stored)
-            });
+            }));
         }
-        let key = &self.contents.key;
-        let mut row = self
-            .contents
-            .index
-            .find(incoming.keys.hashes[position], |stored| {
-                key_same(chunks, key, &incoming.keys, position, stored)
-            })?;
+        let Snapshot {
+            key,
+            chained,
+            index,
+            ..
+        } = &self.contents;
+        let head = index.find(incoming.keys.hashes[position], |stored| {
+            *chained || key_same(chunks, key, &incoming.keys, position, stored)
+        });
+        let Some(mut row) = head else {
+            return Ok(None);
+        };
         let mut walked = 0;
         loop {
             if row_same(chunks, &incoming.columns, position, row) {
                 break;
             }
             walked += 1;
-            row = match &self.contents.chunk(row).links {
-                Some(links) => links[row.row()].next,
-                None => RowId::NONE,
-            };
+            row = self.contents.next(row);
             if !row.is_some() {
-                return None;
+                return Ok(None);
             }
         }
         if walked > CHAIN_WALK_MAX {
-            self.index_rows();
+            self.index_rows()?;
             return self.find_row(incoming, position);
         }
-        Some(row)
+        Ok(Some(row))
     }
 
     /// Starts to index whole rows; rows that repeat are made one.
-    fn index_rows(&mut self) {
+    fn index_rows(&mut self) -> Result<(), StepError> {
+        self.contents.fetch_all()?;
         let mut by_row = Index::default();
         for number in 0..self.contents.chunks.len() {
             let Some(chunk) = &self.contents.chunks[number] else {
                 continue;
             };
-            let data = chunk.data.clone();
+            let data = chunk.data.clone().expect("all chunks were fetched");
             let live: Vec<usize> = chunk.weights.live_positions().collect();
             let hashes = hash_columns(&data.columns, chunk.len());
             let key: Vec<Column> = key_columns(&data.columns, &self.contents.key);
@@ -479,6 +513,7 @@ impl Arrangement {
             }
         }
         self.by_row = Some(by_row);
+        Ok(())
     }
 
     /// Takes a row out of the index and out of its chain.
@@ -543,7 +578,9 @@ impl Arrangement {
     }
 
     pub(crate) fn set_count(&mut self, row: RowId, count: i64) {
-        if let Some(counts) = &mut self.chunk_mut(row).counts {
+        let chunk = self.chunk_mut(row);
+        chunk.counts_saved = false;
+        if let Some(counts) = &mut chunk.counts {
             Arc::make_mut(counts)[row.row()] = count;
         }
     }
@@ -575,7 +612,7 @@ impl Arrangement {
             }
         }
         for (row, weight) in net.iter().enumerate().filter(|(_, weight)| **weight < 0) {
-            if self.retract(&incoming, row, -weight) != 0 {
+            if self.retract(&incoming, row, -weight)? != 0 {
                 return Err(StepError::NegativeCount);
             }
         }
@@ -603,7 +640,7 @@ fn duplicate_key() -> StepError {
 #[inline]
 fn chunk_of(chunks: &[Option<Chunk>], row: RowId) -> &ChunkData {
     let chunk = chunks[row.chunk()].as_ref();
-    &chunk.expect("the index has live rows only").data
+    chunk.expect("the index has live rows only").data()
 }
 
 #[inline]

@@ -22,22 +22,30 @@ pub(crate) const CHUNK_ROWS_MAX: usize = 1 << 16;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Chunk {
-    pub(crate) data: Arc<ChunkData>,
+    /// Names the chunk in checkpoints; never used twice.
+    pub(crate) id: u64,
+    /// Its rows; absent while they are only on disk.
+    pub(crate) data: Option<Arc<ChunkData>>,
+    /// Bytes of its rows, in memory or not.
+    pub(crate) data_bytes: usize,
     pub(crate) weights: Arc<Weights>,
     /// Neighbours among the rows of the same key; absent when keys are unique.
     pub(crate) links: Option<Arc<Vec<Link>>>,
     /// How many rows of a join's other side each row matches; absent when nobody asks.
     pub(crate) counts: Option<Arc<Vec<i64>>>,
-    /// Whether a checkpoint has the rows, and whether it has the weights.
+    /// Whether a checkpoint was given the rows, the weights and the counts.
     pub(crate) rows_saved: bool,
     pub(crate) weights_saved: bool,
+    pub(crate) counts_saved: bool,
+    /// Whether a checkpoint with the rows is on disk, so that memory can do without them.
+    pub(crate) durable: bool,
+    /// Whether its rows were looked at since eviction last came by.
+    pub(crate) recent: bool,
 }
 
 /// What never changes.
 #[derive(Debug)]
 pub(crate) struct ChunkData {
-    /// Names the chunk in checkpoints; never used twice.
-    pub(crate) id: u64,
     pub(crate) rows: RecordBatch,
     pub(crate) rowtimes: ScalarBuffer<i64>,
     /// The columns, for comparing.
@@ -61,11 +69,19 @@ impl Link {
 
 impl Chunk {
     pub(crate) fn len(&self) -> usize {
-        self.data.rowtimes.len()
+        self.weights.rows as usize
     }
 
+    /// The rows of a chunk that is in memory.
+    #[inline]
+    pub(crate) fn data(&self) -> &ChunkData {
+        let data = self.data.as_deref();
+        data.expect("chunks are fetched before their rows are looked at")
+    }
+
+    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.data.bytes
+        self.data.as_ref().map_or(0, |_| self.data_bytes)
             + self.weights.bytes()
             + self
                 .links
@@ -76,12 +92,7 @@ impl Chunk {
 }
 
 impl ChunkData {
-    pub(crate) fn new(
-        id: u64,
-        rows: RecordBatch,
-        rowtimes: ScalarBuffer<i64>,
-        key: &[usize],
-    ) -> Self {
+    pub(crate) fn new(rows: RecordBatch, rowtimes: ScalarBuffer<i64>, key: &[usize]) -> Self {
         let columns: Vec<Column> = rows
             .columns()
             .iter()
@@ -105,7 +116,6 @@ impl ChunkData {
             .sum();
         let bytes = held_bytes(&rows) + rowtimes.len() * 8 + encoded;
         Self {
-            id,
             rows,
             rowtimes,
             columns,

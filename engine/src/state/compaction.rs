@@ -96,9 +96,13 @@ impl Arrangement {
         self.free.push(number);
         self.removed.extend(
             chunk
+                .iter()
                 .filter(|chunk| chunk.rows_saved)
-                .map(|chunk| chunk.data.id),
+                .map(|chunk| chunk.id),
         );
+        if chunk.is_some_and(|chunk| chunk.data.is_none()) {
+            self.contents.absent -= 1;
+        }
     }
 
     /// Makes one chunk of the live rows of several.
@@ -112,6 +116,7 @@ impl Arrangement {
             self.unsettled.push(*only);
             return Ok(());
         }
+        self.contents.fetch_chunks(numbers)?;
         let old: Vec<RowId> = numbers
             .iter()
             .flat_map(|number| {
@@ -142,6 +147,7 @@ impl Arrangement {
 
         let merged = self.push_chunk(rows, rowtimes, counts)?;
         let data = self.chunk_mut(RowId::new(merged, 0)).data.clone();
+        let data = data.expect("a chunk is in memory when it is made");
         let key = key_columns(&data.columns, &self.contents.key);
         let hashes = hash_columns(&key, old.len());
         match self.key {

@@ -14,6 +14,8 @@ use crate::state::snapshot::RowId;
 /// A shard is split when it has more entries than this, on average.
 const SHARD_ENTRIES_MAX: usize = 4 << 10;
 const SHARDS_MAX: usize = 512;
+/// So many shards do not fit in a core's cache together.
+const SHARDS_UNCACHED: usize = 32;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
@@ -56,6 +58,32 @@ impl Index {
             .map(|entry| entry.row)
     }
 
+    /// Calls `visit` with the row of every entry of a hash.
+    #[inline]
+    pub(crate) fn each(&self, hash: u64, mut visit: impl FnMut(RowId)) {
+        let hash = hash as u32;
+        for entry in self.shards[self.shard(hash)].iter_hash(spread(hash)) {
+            if entry.hash == hash {
+                visit(entry.row);
+            }
+        }
+    }
+
+    /// Adds a row whose key is known not to be there.
+    pub(crate) fn insert_new(&mut self, hash: u64, row: RowId) {
+        let hash = hash as u32;
+        let shard = self.shard(hash);
+        Arc::make_mut(&mut self.shards[shard]).insert_unique(
+            spread(hash),
+            Entry { hash, row },
+            |entry| spread(entry.hash),
+        );
+        self.entries += 1;
+        if self.entries > self.shards.len() * SHARD_ENTRIES_MAX {
+            self.split();
+        }
+    }
+
     /// Adds `row` unless an entry is the same, which is returned instead.
     #[inline]
     pub(crate) fn find_or_insert(
@@ -84,14 +112,13 @@ impl Index {
         }
     }
 
-    /// Adds rows, each in the place of an entry that is the same; those are returned, each with the
-    /// position of the row that has replaced it.
+    /// Adds rows, each in the place of an entry with the same hash; those are returned, each with
+    /// the position of the row that has replaced it.
     pub(crate) fn push_all(
         &mut self,
         hashes: &[u64],
         positions: &[u32],
         row: impl Fn(u32) -> RowId,
-        same: impl Fn(u32, RowId) -> bool,
     ) -> Vec<(u32, RowId)> {
         while self.entries + positions.len() > self.shards.len() * SHARD_ENTRIES_MAX
             && self.shards.len() < SHARDS_MAX
@@ -118,7 +145,7 @@ impl Index {
                 let hash = hashes[*position as usize] as u32;
                 let entry = table.entry(
                     spread(hash),
-                    |entry| entry.hash == hash && same(*position, entry.row),
+                    |entry| entry.hash == hash,
                     |entry| spread(entry.hash),
                 );
                 let row = row(*position);
@@ -135,6 +162,28 @@ impl Index {
             }
         }
         replaced
+    }
+
+    /// Positions of hashes in an order in which shard after shard is looked at, so that each stays in
+    /// the cache while it is; `None` if it does not matter.
+    pub(crate) fn shard_order(&self, hashes: &[u64]) -> Option<Vec<u32>> {
+        if self.shards.len() < SHARDS_UNCACHED || hashes.len() < 8 * self.shards.len() {
+            return None;
+        }
+        let mut starts = vec![0u32; self.shards.len() + 1];
+        for hash in hashes {
+            starts[self.shard(*hash as u32) + 1] += 1;
+        }
+        for shard in 1..starts.len() {
+            starts[shard] += starts[shard - 1];
+        }
+        let mut order = vec![0; hashes.len()];
+        for (position, hash) in hashes.iter().enumerate() {
+            let next = &mut starts[self.shard(*hash as u32)];
+            order[*next as usize] = position as u32;
+            *next += 1;
+        }
+        Some(order)
     }
 
     /// Puts another row in the place of one that is there.

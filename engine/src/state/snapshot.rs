@@ -12,9 +12,10 @@ use arrow::datatypes::{ArrowNativeType, DataType, Field, Schema, SchemaRef, Time
 use arrow::error::ArrowError;
 
 use crate::change_batch::ChangeBatch;
-use crate::state::chunk::{Chunk, batch};
+use crate::state::chunk::{Chunk, ChunkData, Weights, batch};
 use crate::state::columns::{Keys, Values, rows_same};
 use crate::state::index::Index;
+use crate::state::residency::Stored;
 
 /// Where a stored row is: number of its chunk, and position there. Compaction moves rows, so it
 /// does not outlive a change.
@@ -68,9 +69,14 @@ pub struct Snapshot {
     pub(crate) schema: SchemaRef,
     /// Columns that the index is over.
     pub(crate) key: Vec<usize>,
+    /// Whether many rows may share a key.
+    pub(crate) chained: bool,
     pub(crate) chunks: Vec<Option<Chunk>>,
     pub(crate) index: Index,
     pub(crate) rows: usize,
+    /// How many chunks have their rows only on disk, and where.
+    pub(crate) absent: usize,
+    pub(crate) stored: Option<Stored>,
 }
 
 impl Snapshot {
@@ -83,7 +89,12 @@ impl Snapshot {
         self.rows
     }
 
-    /// Approximate bytes held. What is shared with another snapshot counts in both.
+    /// Whether all rows are in memory.
+    pub fn is_resident(&self) -> bool {
+        self.absent == 0
+    }
+
+    /// Approximate bytes held in memory. What is shared with another snapshot counts in both.
     pub fn bytes(&self) -> usize {
         self.index.bytes() + self.live_chunks().map(Chunk::bytes).sum::<usize>()
     }
@@ -106,7 +117,7 @@ impl Snapshot {
 
     #[inline]
     pub fn rowtime(&self, row: RowId) -> i64 {
-        self.chunk(row).data.rowtimes[row.row()]
+        self.chunk(row).data().rowtimes[row.row()]
     }
 
     /// Looks up all keys.
@@ -150,11 +161,32 @@ impl Snapshot {
                 if !keys.is_matchable(row) {
                     return RowId::NONE;
                 }
-                self.index
-                    .find(keys.hashes[row], |stored| self.key_same(keys, row, stored))
-                    .unwrap_or(RowId::NONE)
+                self.head(keys.hashes[row], |stored| self.key_same(keys, row, stored))
             })
             .collect()
+    }
+
+    /// The first row under a hash that is the same as what is looked for. Where keys may repeat the
+    /// index has one chain for each hash, in which rows of another key may be.
+    #[inline]
+    fn head(&self, hash: u64, same: impl Fn(RowId) -> bool) -> RowId {
+        if !self.chained {
+            return self.index.find(hash, same).unwrap_or(RowId::NONE);
+        }
+        let mut row = self.index.find(hash, |_| true).unwrap_or(RowId::NONE);
+        while row.is_some() && !same(row) {
+            row = self.next(row);
+        }
+        row
+    }
+
+    /// The next row in a chain.
+    #[inline]
+    pub(crate) fn next(&self, row: RowId) -> RowId {
+        match &self.chunk(row).links {
+            Some(links) => links[row.row()].next,
+            None => RowId::NONE,
+        }
     }
 
     fn heads_of_integers<T: Copy + Eq>(
@@ -163,18 +195,25 @@ impl Snapshot {
         values: &[T],
         stored: &[&[T]],
     ) -> Vec<RowId> {
-        keys.hashes
-            .iter()
-            .zip(values)
-            .map(|(hash, value)| {
-                self.index
-                    .find(*hash, |row| stored[row.chunk()][row.row()] == *value)
-                    .unwrap_or(RowId::NONE)
+        let head = |row: usize| {
+            let value = values[row];
+            self.head(keys.hashes[row], |found| {
+                stored[found.chunk()][found.row()] == value
             })
-            .collect()
+        };
+        match self.index.shard_order(&keys.hashes) {
+            None => (0..keys.len()).map(head).collect(),
+            Some(order) => {
+                let mut heads = vec![RowId::NONE; keys.len()];
+                for row in order {
+                    heads[row as usize] = head(row as usize);
+                }
+                heads
+            }
+        }
     }
 
-    /// A column of every chunk as a slice; `None` if it has NULLs somewhere.
+    /// A column of every chunk in memory as a slice; `None` if it has NULLs somewhere.
     fn column_slices<'a, T: 'a>(
         &'a self,
         position: usize,
@@ -184,24 +223,36 @@ impl Snapshot {
             .iter()
             .map(|chunk| match chunk {
                 None => Some(&[] as &[T]),
-                Some(chunk) => {
-                    let column = &chunk.data.columns[position];
-                    match column.nulls {
-                        None => slice(&column.values),
+                Some(chunk) => match &chunk.data {
+                    None => Some(&[] as &[T]),
+                    Some(data) => match data.columns[position].nulls {
+                        None => slice(&data.columns[position].values),
                         Some(_) => None,
-                    }
-                }
+                    },
+                },
             })
             .collect()
     }
 
     #[inline]
     pub(crate) fn key_same(&self, keys: &Keys, row: usize, stored: RowId) -> bool {
-        let columns = &self.chunk(stored).data.columns;
+        let columns = &self.chunk(stored).data().columns;
         self.key
             .iter()
             .zip(&keys.columns)
             .all(|(position, probe)| probe.same(row, &columns[*position], stored.row()))
+    }
+
+    /// Whether two stored rows have the same key.
+    #[inline]
+    fn keys_same(&self, row: RowId, other: RowId) -> bool {
+        let (columns, others) = (
+            &self.chunk(row).data().columns,
+            &self.chunk(other).data().columns,
+        );
+        self.key
+            .iter()
+            .all(|position| columns[*position].same(row.row(), &others[*position], other.row()))
     }
 
     /// Stored rows as columns, in this order; [`RowId::NONE`] gives NULLs.
@@ -227,7 +278,9 @@ impl Snapshot {
                 let positions = UInt32Array::from_iter_values(rows.iter().map(|r| r.row() as u32));
                 columns
                     .iter()
-                    .map(|column| compute::take(chunk.data.rows.column(*column), &positions, None))
+                    .map(|column| {
+                        compute::take(chunk.data().rows.column(*column), &positions, None)
+                    })
                     .collect()
             }
             _ => {
@@ -247,7 +300,7 @@ impl Snapshot {
                         let null;
                         let mut arrays: Vec<&dyn Array> = occurring
                             .iter()
-                            .map(|chunk| chunk.data.rows.column(*column).as_ref())
+                            .map(|chunk| chunk.data().rows.column(*column).as_ref())
                             .collect();
                         if absent {
                             null = new_null_array(arrays[0].data_type(), 1);
@@ -327,7 +380,8 @@ impl Snapshot {
 
     /// Everything as insertions: what a reader that starts here has missed.
     pub fn changes(&self) -> impl Iterator<Item = Result<ChangeBatch, ArrowError>> + '_ {
-        self.live_chunks().map(chunk_changes)
+        self.live_chunks()
+            .map(|chunk| chunk_changes(&*self.data_of(chunk)?, &chunk.weights))
     }
 
     /// Everything as batches; a row that is there several times is repeated.
@@ -339,17 +393,32 @@ impl Snapshot {
 
     /// As [`Snapshot::batches`], with event time as a last column of this name.
     pub fn batches_with_rowtime(&self, name: &str) -> Result<Vec<RecordBatch>, ArrowError> {
-        let schema = with_rowtime(&self.schema, name);
-        self.changes()
-            .map(|changes| {
-                let changes = repeated(&changes?)?;
-                let rowtimes = TimestampMicrosecondArray::new(changes.rowtimes.clone(), None)
-                    .with_timezone("+00:00");
-                let mut columns = changes.rows.columns().to_vec();
-                columns.push(Arc::new(rowtimes));
-                batch(schema.clone(), columns, changes.num_rows())
-            })
+        (0..self.num_parts())
+            .filter_map(|part| self.part_with_rowtime(part, name).transpose())
             .collect()
+    }
+
+    /// In how many parts the rows can be read.
+    pub fn num_parts(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// One part of [`Snapshot::batches_with_rowtime`].
+    pub fn part_with_rowtime(
+        &self,
+        part: usize,
+        name: &str,
+    ) -> Result<Option<RecordBatch>, ArrowError> {
+        let Some(chunk) = &self.chunks[part] else {
+            return Ok(None);
+        };
+        let changes = repeated(&chunk_changes(&*self.data_of(chunk)?, &chunk.weights)?)?;
+        let rowtimes =
+            TimestampMicrosecondArray::new(changes.rowtimes.clone(), None).with_timezone("+00:00");
+        let mut columns = changes.rows.columns().to_vec();
+        columns.push(Arc::new(rowtimes));
+        let schema = with_rowtime(&self.schema, name);
+        batch(schema, columns, changes.num_rows()).map(Some)
     }
 
     /// The rows whose key starts with one of these: all key columns are looked up in the index,
@@ -364,10 +433,26 @@ impl Snapshot {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let keys = Keys::new(&prefix, rows, false);
+        if self.absent == 0 {
+            return self.found(&keys, prefix.len());
+        }
+        // What is looked at is read into a copy, which shares all that is in memory.
+        let mut own = self.clone();
+        let fetched = match prefix.len() == self.key.len() {
+            true => own.fetch_chains(&keys),
+            false => own.fetch_all(),
+        };
+        fetched.map_err(|error| ArrowError::from_external_error(Box::new(error)))?;
+        own.found(&keys, prefix.len())
+    }
+
+    /// The rows whose first `width` key columns are one of these, of chunks that are in memory.
+    fn found(&self, keys: &Keys, width: usize) -> Result<ChangeBatch, ArrowError> {
+        let rows = keys.len();
         let mut found = Vec::new();
-        if prefix.len() == self.key.len() {
+        if width == self.key.len() {
             let mut matches = Matches::default();
-            let mut probe = self.probe(&keys);
+            let mut probe = self.probe(keys);
             // A key that is asked for twice is found once.
             let distinct = keys.distinct(0..rows);
             for (row, head) in probe.heads.iter_mut().enumerate() {
@@ -380,9 +465,9 @@ impl Snapshot {
         } else {
             for (number, chunk) in self.chunks.iter().enumerate() {
                 let Some(chunk) = chunk else { continue };
-                let columns: Vec<_> = self.key[..prefix.len()]
+                let columns: Vec<_> = self.key[..width]
                     .iter()
-                    .map(|position| chunk.data.columns[*position].clone())
+                    .map(|position| chunk.data().columns[*position].clone())
                     .collect();
                 found.extend(
                     chunk
@@ -438,10 +523,11 @@ impl Probe {
                 }
                 matches.probe.push(self.row as u32);
                 matches.stored.push(self.rest);
-                self.rest = match &stored.chunk(self.rest).links {
-                    Some(links) => links[self.rest.row()].next,
-                    None => RowId::NONE,
-                };
+                let head = self.heads[self.row];
+                self.rest = stored.next(self.rest);
+                while self.rest.is_some() && !stored.keys_same(head, self.rest) {
+                    self.rest = stored.next(self.rest);
+                }
             }
             self.row += 1;
         }
@@ -449,19 +535,15 @@ impl Probe {
     }
 }
 
-fn chunk_changes(chunk: &Chunk) -> Result<ChangeBatch, ArrowError> {
-    let whole = ChangeBatch::insertions(chunk.data.rows.clone(), chunk.data.rowtimes.clone());
-    if chunk.weights.all_one() {
+fn chunk_changes(data: &ChunkData, weights: &Weights) -> Result<ChangeBatch, ArrowError> {
+    let whole = ChangeBatch::insertions(data.rows.clone(), data.rowtimes.clone());
+    if weights.all_one() {
         return Ok(whole);
     }
-    let positions: Vec<u32> = chunk
-        .weights
-        .live_positions()
-        .map(|row| row as u32)
-        .collect();
+    let positions: Vec<u32> = weights.live_positions().map(|row| row as u32).collect();
     let weights: ScalarBuffer<i64> = positions
         .iter()
-        .map(|row| chunk.weights.get(*row as usize))
+        .map(|row| weights.get(*row as usize))
         .collect();
     let live = whole.take(&UInt32Array::from(positions))?;
     Ok(ChangeBatch::new(live.rows, weights, live.rowtimes))

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
+use parking_lot::Mutex;
 
 use crate::change_batch::ChangeBatch;
-use crate::operator::{StateReader, StateWriter, StepError};
+use crate::operator::{ChunkSource, StateReader, StateWriter, StepError};
 
 /// A state store in memory.
 #[derive(Debug, Default, Clone)]
@@ -42,6 +43,50 @@ impl StateReader for MemoryStore {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StepError> {
         Ok(self.0.get(key).cloned())
+    }
+}
+
+/// A state store in memory that rows can be read from later.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct SharedStore(Arc<Mutex<MemoryStore>>);
+
+impl StateWriter for SharedStore {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.0.lock().put(key, value);
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.0.lock().delete(key);
+    }
+
+    fn clear(&mut self) {
+        self.0.lock().clear();
+    }
+}
+
+impl StateReader for SharedStore {
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StepError> {
+        self.0.lock().scan(prefix, visit)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StepError> {
+        self.0.lock().get(key)
+    }
+
+    fn source(&self) -> Option<Arc<dyn ChunkSource>> {
+        Some(Arc::new(self.clone()))
+    }
+}
+
+impl ChunkSource for SharedStore {
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StepError> {
+        let store = self.0.lock();
+        keys.iter().map(|key| store.get(key)).collect()
+    }
+
+    fn freeze(&self) -> Result<Arc<dyn ChunkSource>, StepError> {
+        let now = self.0.lock().clone();
+        Ok(Arc::new(SharedStore(Arc::new(Mutex::new(now)))))
     }
 }
 

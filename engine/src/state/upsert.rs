@@ -29,17 +29,19 @@ impl Arrangement {
     }
 
     /// What [`Arrangement::upsert`] would change.
-    pub fn upserts_as_changes(
-        &self,
+    fn upserts_as_changes(
+        &mut self,
         rows: &RecordBatch,
         rowtimes: &ScalarBuffer<i64>,
         tombstones: &[bool],
     ) -> Result<ChangeBatch, StepError> {
-        let stored = self.contents();
         let count = rows.num_rows();
         debug_assert_eq!(count, tombstones.len());
-        let key: Vec<_> = stored.key.iter().map(|c| rows.column(*c).clone()).collect();
+        let key = self.contents.key.iter();
+        let key: Vec<_> = key.map(|c| rows.column(*c).clone()).collect();
         let keys = Keys::new(&key, count, true);
+        self.contents.fetch_chains(&keys)?;
+        let stored = self.contents();
         let columns: Vec<Column> = rows
             .columns()
             .iter()
@@ -60,7 +62,12 @@ impl Arrangement {
             let replaced = head.is_some();
             if replaced
                 && !tombstones[row]
-                && rows_same(&columns, row, &stored.chunk(head).data.columns, head.row())
+                && rows_same(
+                    &columns,
+                    row,
+                    &stored.chunk(head).data().columns,
+                    head.row(),
+                )
             {
                 continue;
             }

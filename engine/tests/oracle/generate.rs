@@ -36,6 +36,8 @@ pub fn script(seed: u64) -> Script {
     Script {
         workers: rng.random_range(1..=3),
         checkpoint_ms: *[3, 20, 100, 3_600_000].choose(&mut rng).expect("not empty"),
+        // Half of the time everything leaves memory as soon as it is on disk.
+        state_memory: rng.random_bool(0.5).then_some(1),
         steps: maker.steps,
     }
 }

@@ -176,6 +176,7 @@ struct Runner {
     dir: TempDir,
     workers: usize,
     checkpoint: Duration,
+    state_memory: Option<usize>,
     engine: Arc<Engine>,
     session: Session,
     views: BTreeMap<String, View>,
@@ -187,12 +188,13 @@ impl Runner {
     fn open(script: &Script) -> Result<Self, Wrong> {
         let dir = TempDir::new().expect("a directory for the data");
         let checkpoint = Duration::from_millis(script.checkpoint_ms);
-        let engine = open(dir.path(), script.workers, checkpoint)?;
+        let engine = open(dir.path(), script.workers, checkpoint, script.state_memory)?;
         let session = engine.session(SessionParameters::default());
         Ok(Self {
             dir,
             workers: script.workers,
             checkpoint,
+            state_memory: script.state_memory,
             engine,
             session,
             views: BTreeMap::new(),
@@ -370,7 +372,7 @@ impl Runner {
     }
 
     fn reopen(&mut self, dir: TempDir) -> Result<(), Wrong> {
-        self.engine = open(dir.path(), self.workers, self.checkpoint)?;
+        self.engine = open(dir.path(), self.workers, self.checkpoint, self.state_memory)?;
         self.session = self.engine.session(SessionParameters::default());
         self.dir = dir;
         Ok(())
@@ -413,12 +415,18 @@ impl Runner {
     }
 }
 
-fn open(dir: &Path, workers: usize, checkpoint_interval: Duration) -> Result<Arc<Engine>, Wrong> {
+fn open(
+    dir: &Path,
+    workers: usize,
+    checkpoint_interval: Duration,
+    state_memory: Option<usize>,
+) -> Result<Arc<Engine>, Wrong> {
     let config = EngineConfig {
         data_dir: dir.to_owned(),
         sync: false,
         workers,
         checkpoint_interval,
+        state_memory,
         ..EngineConfig::default()
     };
     Engine::open(config).map_err(|error| Wrong::error("opening", &error))

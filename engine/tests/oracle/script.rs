@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! \open 2 15          workers, milliseconds between checkpoints
+//! \memory 1000        bytes of state from which on rows leave memory
 //! CREATE TABLE t0 (a INT, b TEXT)
 //! CREATE MATERIALIZED VIEW v0 AS SELECT …
 //! \check              every view equals the batch answer
@@ -19,6 +20,7 @@ use std::str::FromStr;
 pub struct Script {
     pub workers: usize,
     pub checkpoint_ms: u64,
+    pub state_memory: Option<usize>,
     pub steps: Vec<Step>,
 }
 
@@ -36,6 +38,9 @@ pub enum Step {
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\\open {} {}", self.workers, self.checkpoint_ms)?;
+        if let Some(bytes) = self.state_memory {
+            writeln!(f, "\\memory {bytes}")?;
+        }
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
     }
 }
@@ -60,6 +65,7 @@ impl FromStr for Script {
         let mut script = Self {
             workers: 1,
             checkpoint_ms: 3_600_000,
+            state_memory: None,
             steps: Vec::new(),
         };
         for line in text.lines().map(str::trim) {
@@ -81,6 +87,10 @@ impl FromStr for Script {
                 ["open", workers, ms] => {
                     script.workers = number(workers)? as usize;
                     script.checkpoint_ms = number(ms)?;
+                    continue;
+                }
+                ["memory", bytes] => {
+                    script.state_memory = Some(number(bytes)? as usize);
                     continue;
                 }
                 ["check"] => Step::Check,

@@ -1,6 +1,8 @@
 //! What must hold when queries are paused, resumed and created while others turn, and after crashes:
 //! each row counts once everywhere.
 
+mod state;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +15,20 @@ use tempfile::TempDir;
 
 /// An engine that takes no checkpoint but the one at its end.
 async fn open(dir: &Path) -> Arc<Engine> {
-    let config = EngineConfig {
+    open_with(config(dir)).await
+}
+
+fn config(dir: &Path) -> EngineConfig {
+    EngineConfig {
         data_dir: dir.to_owned(),
         workers: 2,
         sync: false,
         checkpoint_interval: Duration::from_secs(3600),
         ..EngineConfig::default()
-    };
+    }
+}
+
+async fn open_with(config: EngineConfig) -> Arc<Engine> {
     tokio::task::spawn_blocking(|| Engine::open(config).unwrap())
         .await
         .unwrap()

@@ -1,11 +1,15 @@
 //! One slice of a join's state, and the join of one batch of changes with it.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 
 use crate::change_batch::ChangeBatch;
-use crate::operator::{ErrorSink, RowError, StateReader, StateWriter, StepContext, StepError};
+use crate::operator::{
+    ChunkSource, ErrorSink, RowError, StateReader, StateWriter, StepContext, StepError,
+};
 use crate::operators::join::layout::{LEFT, Layout, RIGHT, Solo};
 use crate::state::chunk::batch;
 use crate::state::{Arrangement, Keys, Matches, Probe, RowId, Snapshot};
@@ -86,6 +90,9 @@ impl Slice {
     ) -> Result<(), StepError> {
         let other = 1 - side;
         let keys = layout.keys(side, delta);
+        if let Some(stored) = &mut self.sides[other] {
+            stored.fetch_chains(&keys)?;
+        }
         let Some(stored) = self.side(other) else {
             return Ok(());
         };
@@ -107,8 +114,10 @@ impl Slice {
                 heads.iter().map(|head| head.is_some()).collect()
             })
         };
+        self.fetch_heads(side, &keys)?;
         let before = present(self);
         self.apply_keyed(side, delta, &keys, None)?;
+        self.fetch_heads(side, &keys)?;
         let after = present(self);
         if let Some(solo) = solo {
             let changed = (0..before.len()).filter(|row| before[*row] != after[*row]);
@@ -122,6 +131,29 @@ impl Slice {
                 &changed,
                 &after,
             )?);
+        }
+        Ok(())
+    }
+
+    fn fetch_heads(&mut self, side: usize, keys: &Keys) -> Result<(), StepError> {
+        match &mut self.sides[side] {
+            None => Ok(()),
+            Some(own) => own.fetch_heads(keys),
+        }
+    }
+
+    /// Brings what changes of the other side match into memory.
+    pub(super) fn fetch(
+        &mut self,
+        layout: &Layout,
+        side: usize,
+        others: &[ChangeBatch],
+    ) -> Result<(), StepError> {
+        let Some(stored) = self.sides[side].as_mut().filter(|own| !own.is_resident()) else {
+            return Ok(());
+        };
+        for delta in others {
+            stored.fetch_chains(&layout.keys(1 - side, delta))?;
         }
         Ok(())
     }
@@ -255,7 +287,32 @@ impl Slice {
         Ok(())
     }
 
-    /// Counts the matches of all rows; checkpoints do not have them.
+    pub(super) fn saved(&mut self) {
+        self.sides.iter_mut().flatten().for_each(Arrangement::saved);
+    }
+
+    pub(super) fn evictable_bytes(&self) -> usize {
+        let sides = self.sides.iter().flatten();
+        sides.map(Arrangement::evictable_bytes).sum()
+    }
+
+    pub(super) fn evict(
+        &mut self,
+        number: usize,
+        bytes: usize,
+        source: &Arc<dyn ChunkSource>,
+    ) -> usize {
+        let mut given = 0;
+        for (side, arrangement) in self.sides.iter_mut().enumerate() {
+            if let Some(arrangement) = arrangement {
+                let rest = bytes.saturating_sub(given);
+                given += arrangement.evict(rest, source, &prefix(number, side));
+            }
+        }
+        given
+    }
+
+    /// Counts the matches of all rows.
     pub(super) fn count_matches(&mut self, layout: &Layout) -> Result<(), StepError> {
         let context = StepContext {
             epoch: 0,

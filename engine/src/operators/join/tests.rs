@@ -10,8 +10,9 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::operator::ChunkSource;
 use crate::operator::{ErrorSink, RowError};
-use crate::state::testing::{MemoryStore, accumulate, draw};
+use crate::state::testing::{SharedStore, accumulate, draw};
 
 /// Key, second key, value.
 type Row = (Option<i64>, Option<&'static str>, i64);
@@ -251,19 +252,20 @@ fn batches(schema: &SchemaRef, step: &[(i64, Row, bool)]) -> Vec<ChangeBatch> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// However the changes are cut into steps, batches and slices, and wherever it restarts, the
-    /// output adds up to the join of what the inputs add up to.
+    /// However the changes are cut into steps, batches and slices, and wherever it restarts or gives
+    /// up what is on disk, the output adds up to the join of what the inputs add up to.
     #[test]
     fn the_output_adds_up_to_the_batch_join(
         case in any_case(),
         steps in prop::collection::vec(
-            (prop::collection::vec(any_edit(), 0..10), prop::option::weighted(0.2, 1usize..4)),
+            (prop::collection::vec(any_edit(), 0..10), prop::option::weighted(0.4, 0usize..4)),
             1..14,
         ),
     ) {
         let (left_schema, right_schema) = (input_schema("l"), input_schema("r"));
         let mut join_now = join(case, false, 2);
-        let mut store = MemoryStore::default();
+        let mut store = SharedStore::default();
+        let source: Arc<dyn ChunkSource> = Arc::new(store.clone());
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let mut accumulated = BTreeMap::new();
         for (edits, restart) in &steps {
@@ -290,8 +292,15 @@ proptest! {
             prop_assert_eq!(&accumulated, &batch_join(case, &left, &right));
             if let Some(slices) = restart {
                 join_now.checkpoint(&mut store).expect("writes");
-                join_now = join(case, false, *slices);
-                join_now.restore(&store).expect("reads");
+                join_now.saved();
+                match slices {
+                    0 => drop(join_now.evict(usize::MAX, &source)),
+                    _ => {
+                        join_now = join(case, false, *slices);
+                        join_now.restore(&store).expect("reads");
+                    }
+                }
+                prop_assert_eq!(join_now.evictable_bytes(), 0);
             }
         }
     }
@@ -309,7 +318,7 @@ proptest! {
         let case = Case { kind, on, filtered, null_equals_null: false };
         let (left_schema, right_schema) = (input_schema("l"), input_schema("r"));
         let mut join_now = join(case, true, 2);
-        let mut store = MemoryStore::default();
+        let mut store = SharedStore::default();
         let mut right = Vec::new();
         for edits in &steps {
             let (mut left_step, mut right_step) = (Vec::new(), Vec::new());

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::snapshot::Matches;
-use crate::state::testing::{MemoryStore, Row, accumulate, changes, draw, row_text, rows, schema};
+use crate::state::testing::{
+    MemoryStore, Row, SharedStore, accumulate, changes, draw, row_text, rows, schema,
+};
 
 fn contents(snapshot: &Snapshot) -> BTreeMap<String, i64> {
     let mut all = BTreeMap::new();
@@ -42,9 +44,29 @@ fn restart(arrangement: &mut Arrangement, store: &mut MemoryStore) {
     *arrangement = fresh;
 }
 
+/// As [`restart`], but rows come when they are looked at.
+fn restart_lazily(arrangement: &mut Arrangement, store: &mut SharedStore) {
+    arrangement.checkpoint(b"x", store).expect("writes");
+    let mut fresh = Arrangement::new(arrangement.schema().clone(), arrangement.key.clone());
+    fresh.restore(b"x", store).expect("reads");
+    assert_eq!(fresh.evictable_bytes(), 0);
+    *arrangement = fresh;
+}
+
+/// Gives up all that may be given up.
+fn evict(arrangement: &mut Arrangement, store: &mut SharedStore) {
+    arrangement.checkpoint(b"x", store).expect("writes");
+    arrangement.saved();
+    let source: Arc<dyn crate::operator::ChunkSource> = Arc::new(store.clone());
+    arrangement.evict(usize::MAX, &source, b"x");
+    assert_eq!(arrangement.evictable_bytes(), 0);
+}
+
 /// Every row can be found by its key, and nothing else can.
 fn assert_indexed(arrangement: &Arrangement) {
-    let snapshot = arrangement.contents();
+    let mut snapshot = arrangement.snapshot();
+    snapshot.fetch_all().expect("reads");
+    let snapshot = &snapshot;
     for changes in snapshot.changes() {
         let changes = changes.expect("gathers");
         let key: Vec<_> = snapshot
@@ -84,6 +106,7 @@ fn assert_indexed(arrangement: &Arrangement) {
 enum Action {
     Apply(Vec<(bool, usize, Row, i64)>),
     Restart,
+    Evict,
     Snapshot,
 }
 
@@ -92,6 +115,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => prop::collection::vec(change, 1..8).prop_map(Action::Apply),
         1 => Just(Action::Restart),
+        2 => Just(Action::Evict),
         1 => Just(Action::Snapshot),
     ]
 }
@@ -110,7 +134,7 @@ proptest! {
         by_row in any::<bool>(),
     ) {
         let mut arrangement = Arrangement::new(schema(), key.clone());
-        let mut store = MemoryStore::default();
+        let mut store = SharedStore::default();
         let mut model: Vec<Row> = Vec::new();
         let mut snapshots = Vec::new();
         for action in actions {
@@ -129,11 +153,12 @@ proptest! {
                     }
                     arrangement.apply(&changes(&batch)).expect("the rows are there");
                     if by_row && key != Key::Row {
-                        arrangement.index_rows();
+                        arrangement.index_rows().expect("reads");
                         arrangement.compact().expect("merges");
                     }
                 }
-                Action::Restart => restart(&mut arrangement, &mut store),
+                Action::Restart => restart_lazily(&mut arrangement, &mut store),
+                Action::Evict => evict(&mut arrangement, &mut store),
                 Action::Snapshot => {
                     let mut expected = BTreeMap::new();
                     for row in &model {
@@ -160,15 +185,15 @@ proptest! {
     #[test]
     fn upserts_are_a_map(
         steps in prop::collection::vec(
-            (prop::collection::vec((any_row(), prop::bool::weighted(0.3)), 0..12), any::<bool>()),
+            (prop::collection::vec((any_row(), prop::bool::weighted(0.3)), 0..12), 0..3),
             1..30,
         ),
     ) {
         let mut arrangement = Arrangement::new(schema(), Key::Primary(vec![0]));
-        let mut store = MemoryStore::default();
+        let mut store = SharedStore::default();
         let mut model: BTreeMap<Option<i64>, String> = BTreeMap::new();
         let mut accumulated = BTreeMap::new();
-        for (upserts, restarted) in steps {
+        for (upserts, event) in steps {
             let batch: Vec<Row> = upserts.iter().map(|(row, _)| *row).collect();
             let tombstones: Vec<bool> = upserts.iter().map(|(_, tombstone)| *tombstone).collect();
             let batch = rows(&batch);
@@ -187,8 +212,10 @@ proptest! {
             prop_assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "one of each per key");
             accumulate(&mut accumulated, &changed);
             prop_assert!(accumulated.values().all(|weight| *weight == 1));
-            if restarted {
-                restart(&mut arrangement, &mut store);
+            match event {
+                0 => restart_lazily(&mut arrangement, &mut store),
+                1 => evict(&mut arrangement, &mut store),
+                _ => {}
             }
             assert_indexed(&arrangement);
         }
@@ -355,7 +382,7 @@ fn a_small_slice_does_not_pin_its_parent() {
     let slice = wide(0..100_000).slice(50_000, 10);
     arrangement.apply(&slice).expect("inserts");
     let chunk = arrangement.contents.live_chunks().next().expect("one");
-    let capacity = chunk.data.rows.column(0).to_data().buffers()[0].capacity();
+    let capacity = chunk.data().rows.column(0).to_data().buffers()[0].capacity();
     assert!(capacity < 1_000);
 }
 
@@ -534,10 +561,10 @@ fn a_checkpoint_writes_what_changed() {
     arrangement.apply(&gone).expect("deletes");
     checkpoint(&mut arrangement);
     expect![[r#"
-        wrote [c0 (1203 kB)], deleted 0
+        wrote [c0 (1203 kB), k0 (240 kB)], deleted 0
         wrote [], deleted 0
-        wrote [c1 (1 kB), w0 (7 kB)], deleted 0
-        wrote [c2 (221 kB)], deleted 2
+        wrote [c1 (1 kB), k1 (0 kB), w0 (7 kB)], deleted 0
+        wrote [c2 (221 kB), k2 (44 kB)], deleted 3
     "#]]
     .assert_eq(&format!("{}\n", sizes.join("\n")));
 }
