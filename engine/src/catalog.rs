@@ -64,6 +64,9 @@ pub struct Relation {
     /// owning a columnar topic. Dropping it leaves the topic.
     #[serde(default)]
     pub over_records: bool,
+    /// With `over_records`: what that topic holds, if its batches are columnar.
+    #[serde(default)]
+    pub records_of: Option<Box<ColumnarTopic>>,
 }
 
 impl Relation {
@@ -184,6 +187,10 @@ pub struct Query {
     pub status: QueryStatus,
     /// Whether it began with what its inputs held already.
     pub from_beginning: bool,
+    /// Whether each input row is a step of its own, so that the changelog shows every change and not
+    /// only what came of an epoch (ksqlDB with `cache.max.bytes.buffering` = 0).
+    #[serde(default)]
+    pub every_change: bool,
     /// If not, the epoch after which it began.
     #[serde(default)]
     pub since: u64,
@@ -449,6 +456,7 @@ mod tests {
             dialect: "postgres".into(),
             format: RecordFormat::default(),
             over_records: false,
+            records_of: None,
         }))
     }
 

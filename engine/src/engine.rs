@@ -282,6 +282,7 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
         dialect: "postgres".into(),
         format: RecordFormat::default(),
         over_records: false,
+        records_of: None,
     })))
 }
 

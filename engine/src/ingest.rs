@@ -8,11 +8,14 @@ use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
-use log_store::{Compression, NewBatch, PartitionId, Topic};
+use log_store::{BodyKind, Compression, Decoded, NewBatch, PartitionId, Topic};
 
 use crate::body_codec;
 use crate::catalog::{Relation, RelationKind};
-use crate::error::{DataError, DataErrorKind, Error, Result};
+use crate::change_batch::ChangeBatch;
+use crate::error::{DataError, DataErrorKind, Error, Result, StatementError, StatementErrorKind};
+use crate::records::partition::partition_of_key;
+use crate::records::{BatchBuilder, Codec, RecordEncoder};
 use crate::state::exchange;
 
 /// Rows of one append at the most; more are cut into several batches of the same epoch.
@@ -48,15 +51,47 @@ pub fn encode_writes(
     write: Write,
     row_ids: Option<&Int64Array>,
 ) -> Result<Vec<NewBatch>> {
+    let weight = match write {
+        Write::Upsert => 1,
+        Write::Tombstone => -1,
+    };
+    let weights = Int8Array::from_value(weight, rows.num_rows());
+    encode_weighted(relation, topic, rows, rowtimes, weights, row_ids)
+}
+
+/// Encodes upserts (weight +1) and tombstones (−1) of a table that a query maintains, in their order.
+pub fn encode_changelog(
+    relation: &Relation,
+    topic: &Topic,
+    upserts: &ChangeBatch,
+) -> Result<Vec<NewBatch>> {
+    let weights = (0..upserts.num_rows())
+        .map(|row| upserts.weight(row).signum() as i8)
+        .collect();
+    encode_weighted(
+        relation,
+        topic,
+        &upserts.rows,
+        &upserts.rowtimes,
+        weights,
+        None,
+    )
+}
+
+/// `weights` are of use to tables only.
+fn encode_weighted(
+    relation: &Relation,
+    topic: &Topic,
+    rows: &RecordBatch,
+    rowtimes: &ScalarBuffer<i64>,
+    weights: Int8Array,
+    row_ids: Option<&Int64Array>,
+) -> Result<Vec<NewBatch>> {
     let count = rows.num_rows();
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(Int64Array::new(rowtimes.clone(), None)));
     if relation.kind == RelationKind::Table {
-        let weight = match write {
-            Write::Upsert => 1,
-            Write::Tombstone => -1,
-        };
-        columns.push(Arc::new(Int8Array::from_value(weight, count)));
+        columns.push(Arc::new(weights));
     }
     if relation.has_row_id() {
         columns.push(match row_ids {
@@ -67,6 +102,17 @@ pub fn encode_writes(
     let whole = RecordBatch::try_new(relation.log_schema(), columns).map_err(|error| {
         Error::Internal(format!("rows do not fit \"{}\": {error}", relation.name))
     })?;
+    if relation.records_of.is_some() {
+        return Err(StatementError::new(
+            StatementErrorKind::Unsupported,
+            format!(
+                "cannot write to \"{}\": the topic \"{}\" belongs to another relation",
+                relation.name, relation.topic_name
+            ),
+        )
+        .with_hint("Write to the relation that made the topic.")
+        .into());
+    }
     let mut batches = Vec::new();
     for (partition, part) in partition(relation, topic, whole, row_ids)? {
         let mut offset = 0;
@@ -90,7 +136,10 @@ fn new_batch(
     partition: PartitionId,
     rows: RecordBatch,
 ) -> Result<NewBatch> {
-    let (kind, body) = body_codec::encode(&rows)?;
+    let (kind, body) = match relation.over_records {
+        true => (BodyKind::RAW, encode_records(relation, &rows)?),
+        false => body_codec::encode(&rows)?,
+    };
     let rowtimes = rows
         .column(relation.columns.fields().len())
         .as_primitive::<arrow::datatypes::Int64Type>();
@@ -104,9 +153,37 @@ fn new_batch(
         kind,
         compression: Compression::None,
         body,
-        decoded: Some(Arc::new(rows.clone())),
+        decoded: (!relation.over_records).then(|| -> Decoded { Arc::new(rows.clone()) }),
         producer: None,
     })
+}
+
+/// Rows as a Kafka producer would have sent them.
+fn encode_records(relation: &Relation, rows: &RecordBatch) -> Result<Bytes> {
+    let encoder = RecordEncoder::new(&relation.format, &relation.log_schema(), relation.kind);
+    let mut builder = BatchBuilder::new(Codec::None);
+    encoder.encode(rows, None, &mut builder)?;
+    Ok(builder.build(0))
+}
+
+/// The partition of each row by the bytes of its key, as Kafka's own clients choose it; `None` for rows
+/// whose key is null.
+fn partitions_by_key(
+    relation: &Relation,
+    rows: &RecordBatch,
+    partitions: u32,
+) -> Result<Vec<Option<u64>>> {
+    let encoder = RecordEncoder::new(&relation.format, &relation.log_schema(), relation.kind);
+    let encoded = encoder.rows(rows)?;
+    let mut key = Vec::new();
+    Ok((0..rows.num_rows())
+        .map(|row| {
+            key.clear();
+            encoded
+                .write_key(row, &mut key)
+                .then(|| u64::from(partition_of_key(&key, partitions)))
+        })
+        .collect())
 }
 
 /// Routes rows: by key where there is one, so that changes of a key keep their order; by row id in
@@ -121,15 +198,14 @@ fn partition(
     if partitions == 1 {
         return Ok(vec![(PartitionId(0), rows)]);
     }
-    let targets: Vec<u64> = if !relation.key.is_empty() {
-        let keys: Vec<ArrayRef> = relation
-            .key
-            .iter()
-            .map(|column| rows.column(*column).clone())
-            .collect();
-        exchange::hash_keys(&keys, rows.num_rows())
+    let targets: Vec<u64> = if !relation.format.key_columns.is_empty() {
+        let by_key = partitions_by_key(relation, &rows, partitions as u32)?;
+        // Rows without a key go where their values lead, so that a replay sends them there again.
+        let by_value = exchange::hash_keys(&[rows.column(0).clone()], rows.num_rows());
+        by_key
             .into_iter()
-            .map(|hash| hash % partitions)
+            .zip(by_value)
+            .map(|(target, hash)| target.unwrap_or(hash % partitions))
             .collect()
     } else if let Some(ids) = row_ids {
         // The partition stands in a row id's upper bits.
@@ -234,7 +310,7 @@ pub fn raw_batch(topic: &Topic, body: Bytes, now: i64) -> NewBatch {
         rowtime_min: now,
         rowtime_max: now,
         schema_id: 0,
-        kind: log_store::BodyKind::RAW,
+        kind: BodyKind::RAW,
         compression: Compression::None,
         body,
         decoded: None,

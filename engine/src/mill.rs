@@ -22,6 +22,7 @@ mod memory;
 mod outbox;
 mod progress;
 pub mod query;
+mod reading;
 pub mod relation;
 mod restore;
 pub mod subscription;
@@ -334,13 +335,23 @@ impl Mill {
         }))
     }
 
-    /// Adds a relation that was just created.
+    /// Adds a relation that was just created; a table over records that were there before it is filled
+    /// with them first. Blocks.
     pub fn add_relation(&self, relation: Arc<Relation>) -> Result<()> {
-        let mut turning = self.lock();
-        // Its topic is as new as itself: whatever is in it has been read by no round.
-        let state = RelationState::new(relation.clone(), &self.log, 0)?;
-        turning.relations.insert(relation.id, state);
-        Ok(())
+        let mut state = RelationState::new(relation.clone(), &self.log, 0)?;
+        let errors = Collector::of_relation(&relation);
+        loop {
+            let present = self.frontier();
+            state.fill(present, &errors)?;
+            let mut turning = self.lock();
+            if turning.frontier > present {
+                continue;
+            }
+            turning.relations.insert(relation.id, state);
+            turning.dirty = true;
+            break;
+        }
+        self.processing_log.write(errors)
     }
 
     /// Adds a query that was just created, and begins to fill it.
@@ -470,7 +481,10 @@ impl Mill {
         let mut turning = self.lock();
         let turning = &mut *turning;
         let to = turning.how_far(sealed);
-        let mut deltas = turning.read_appended(to);
+        let (mut deltas, errors) = turning.read_appended(to);
+        for errors in errors {
+            self.processing_log.write(errors)?;
+        }
         let had_carried = !turning.carried.is_empty();
         for (relation, changes) in turning.carried.drain() {
             let mut all = changes;
@@ -530,7 +544,10 @@ impl Mill {
             .circuit
             .as_mut()
             .expect("a query that turns has a circuit");
-        let stepped = self.step(&definition.id, &query.bindings, circuit, to, deltas);
+        let stepped = match definition.every_change {
+            true => self.step_each(&definition, &query.bindings, circuit, to, deltas),
+            false => self.step(&definition.id, &query.bindings, circuit, to, deltas),
+        };
         match stepped.and_then(|output| self.deliver(turning, &definition, to, output)) {
             Ok(changed) => {
                 if let Some(changes) = changed {
@@ -568,7 +585,8 @@ impl Mill {
         deltas: &Deltas,
     ) -> Result<Vec<ChangeBatch>> {
         let inputs = query::inputs(bindings, deltas)?;
-        let errors = Collector::new(query);
+        let reads_errors = bindings.iter().any(|binding| binding.reads_errors);
+        let errors = Collector::new(query, reads_errors);
         let context = StepContext {
             epoch: to,
             epoch_time: self.log.epoch_time(Epoch(to)).unwrap_or(0),
@@ -576,9 +594,47 @@ impl Mill {
             workers: Some(&self.workers),
         };
         let output = circuit.step(inputs, &context)?;
-        match bindings.iter().any(|binding| binding.reads_errors) {
-            true => errors.trace(),
-            false => self.processing_log.write(errors)?,
+        self.processing_log.write(errors)?;
+        Ok(output)
+    }
+
+    /// Runs a query's circuit over changes one by one (an update, −old and +new, is one), and gives what
+    /// came of each, consolidated on its own.
+    pub(crate) fn step_each(
+        &self,
+        query: &Query,
+        bindings: &[Binding],
+        circuit: &mut Circuit,
+        to: u64,
+        deltas: &Deltas,
+    ) -> Result<Vec<ChangeBatch>> {
+        let key = query.plan.root().key.clone().unwrap_or_default();
+        let mut output = Vec::new();
+        if deltas
+            .values()
+            .all(|changes| changes.iter().all(|delta| delta.num_rows() == 0))
+        {
+            // A first step over nothing: an aggregate without groups has a row.
+            let stepped = self.step(&query.id, bindings, circuit, to, deltas)?;
+            return Ok(consolidate(stepped, &key)?);
+        }
+        let mut relations: Vec<RelationId> = deltas.keys().copied().collect();
+        relations.sort_unstable();
+        for relation in relations {
+            for delta in deltas[&relation].iter() {
+                let mut row = 0;
+                while row < delta.num_rows() {
+                    let is_update = delta.weight(row) < 0
+                        && row + 1 < delta.num_rows()
+                        && delta.weight(row + 1) > 0;
+                    let length = 1 + usize::from(is_update);
+                    let one = Arc::new(vec![delta.slice(row, length)]);
+                    let deltas = Deltas::from([(relation, one)]);
+                    let stepped = self.step(&query.id, bindings, circuit, to, &deltas)?;
+                    output.extend(consolidate(stepped, &key)?);
+                    row += length;
+                }
+            }
         }
         Ok(output)
     }
@@ -599,13 +655,20 @@ impl Mill {
             .ok_or_else(|| Error::Internal(format!("the sink of query {} is gone", query.id)))?;
         match (query.sink_kind, sink.relation.kind) {
             (SinkKind::Derived, RelationKind::Table) => {
-                let changes = consolidate(output, &sink.relation.key)?;
+                let changes = match query.every_change {
+                    // Of each input row on its own.
+                    true => output,
+                    false => consolidate(output, &sink.relation.key)?,
+                };
                 if changes.is_empty() {
                     return Ok(None);
                 }
                 let table = sink.table.as_mut().expect("a table has rows");
                 for delta in &changes {
                     table.apply(delta)?;
+                }
+                if let Some(topic) = &sink.topic {
+                    relation::append_changelog(&self.log, &sink.relation, topic, to, &changes)?;
                 }
                 Ok(Some(changes))
             }
@@ -618,7 +681,8 @@ impl Mill {
                     Some(cursor) => {
                         cursor.read_ahead(frontier, to, usize::MAX)?;
                         let appended = cursor.take(to)?;
-                        let changes = sink.absorb(appended)?;
+                        let errors = Collector::of_relation(&sink.relation);
+                        let changes = sink.absorb(appended, &errors)?;
                         Ok((!changes.is_empty()).then_some(changes))
                     }
                 }
@@ -696,9 +760,10 @@ impl Turning {
         to
     }
 
-    /// Takes what clients appended up to an epoch, as changes.
-    fn read_appended(&mut self, to: u64) -> Deltas {
+    /// Takes what clients appended up to an epoch, as changes; and what could not be decoded.
+    fn read_appended(&mut self, to: u64) -> (Deltas, Vec<Collector>) {
         let mut deltas = Deltas::new();
+        let mut undecoded = Vec::new();
         for state in self.relations.values_mut() {
             if state.relation.written_by.is_some() {
                 continue;
@@ -706,7 +771,11 @@ impl Turning {
             let Some(cursor) = &mut state.cursor else {
                 continue;
             };
-            let absorbed = cursor.take(to).and_then(|appended| state.absorb(appended));
+            let errors = Collector::of_relation(&state.relation);
+            let absorbed = cursor
+                .take(to)
+                .and_then(|appended| state.absorb(appended, &errors));
+            undecoded.push(errors);
             match absorbed {
                 Ok(changes) if changes.is_empty() => {}
                 Ok(changes) => {
@@ -724,7 +793,7 @@ impl Turning {
             self.fail_readers(relation, &damage);
             self.end_subscriptions(relation, &damage);
         }
-        deltas
+        (deltas, undecoded)
     }
 
     fn writer_standing(&self, relation: RelationId) -> Option<&Standing> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::FutureExt as _;
 use futures::future::Shared;
@@ -29,7 +29,26 @@ pub fn columns() -> SchemaRef {
         text("expression"),
         text("reason"),
         text("row"),
+        text("topic"),
+        Field::new("partition", DataType::Int32, true),
+        Field::new("offset", DataType::Int64, true),
+        Field::new("bytes", DataType::Binary, true),
     ]))
+}
+
+/// A record that does not fit the relation that reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndecodedRecord {
+    pub topic: String,
+    pub partition: u32,
+    pub offset: i64,
+    /// `key`, `value` or `timestamp`: which part of it.
+    pub part: &'static str,
+    pub reason: String,
+    /// The bytes of that part.
+    pub bytes: Vec<u8>,
+    /// Event time, microseconds since the epoch UTC.
+    pub rowtime: i64,
 }
 
 /// Writes to the stream.
@@ -53,34 +72,26 @@ impl ProcessingLog {
 
     /// Appends what was collected. It is not waited for: an error in a row must not hold up a step.
     pub fn write(&self, collector: Collector) -> Result<()> {
-        let Collected { errors, dropped } = collector.collected.into_inner();
-        if errors.is_empty() {
+        if collector.reads_errors {
+            collector.trace();
+            return Ok(());
+        }
+        let Collected {
+            errors,
+            records,
+            dropped,
+        } = collector.collected.into_inner();
+        if errors.is_empty() && records.is_empty() {
             return Ok(());
         }
         if dropped > 0 {
             tracing::warn!(query = %collector.query, dropped, "more rows failed in one step than the processing log takes");
         }
-        let column = |get: &dyn Fn(&RowError) -> &str| -> Arc<StringArray> {
-            Arc::new(errors.iter().map(|error| Some(get(error))).collect())
-        };
-        let query: StringArray = errors
-            .iter()
-            .map(|_| Some(collector.query.as_str()))
-            .collect();
-        let rows = RecordBatch::try_new(
-            columns(),
-            vec![
-                Arc::new(query),
-                column(&|error| &error.step),
-                column(&|error| &error.expression),
-                column(&|error| &error.reason),
-                column(&|error| &error.row),
-            ],
-        )
-        .map_err(|error| Error::Internal(error.to_string()))?;
+        let rows = rows(&collector.query, &errors, &records)?;
         let rowtimes = errors
             .iter()
             .map(|error| error.rowtime)
+            .chain(records.iter().map(|record| record.rowtime))
             .collect::<Vec<_>>()
             .into();
         let batches = ingest::encode_rows(&self.relation, &self.topic, &rows, &rowtimes)?;
@@ -100,23 +111,100 @@ impl ProcessingLog {
     }
 }
 
+/// Rows of the stream: failed expressions, then undecoded records.
+fn rows(query: &str, errors: &[RowError], records: &[UndecodedRecord]) -> Result<RecordBatch> {
+    let texts = |of_error: &dyn Fn(&RowError) -> Option<String>,
+                 of_record: &dyn Fn(&UndecodedRecord) -> Option<String>|
+     -> ArrayRef {
+        let values = errors.iter().map(of_error);
+        Arc::new(
+            values
+                .chain(records.iter().map(of_record))
+                .collect::<StringArray>(),
+        )
+    };
+    let partitions: Int32Array = errors
+        .iter()
+        .map(|_| None)
+        .chain(records.iter().map(|r| Some(r.partition as i32)))
+        .collect();
+    let offsets: Int64Array = errors
+        .iter()
+        .map(|_| None)
+        .chain(records.iter().map(|r| Some(r.offset)))
+        .collect();
+    let bytes: BinaryArray = errors
+        .iter()
+        .map(|_| None)
+        .chain(records.iter().map(|r| Some(r.bytes.as_slice())))
+        .collect();
+    RecordBatch::try_new(
+        columns(),
+        vec![
+            texts(&|_| Some(query.to_owned()), &|_| Some(query.to_owned())),
+            texts(&|error| Some(error.step.clone()), &|_| {
+                Some("decode".into())
+            }),
+            texts(&|error| Some(error.expression.clone()), &|record| {
+                Some(record.part.into())
+            }),
+            texts(&|error| Some(error.reason.clone()), &|record| {
+                Some(record.reason.clone())
+            }),
+            texts(&|error| Some(error.row.clone()), &|_| None),
+            texts(&|_| None, &|record| Some(record.topic.clone())),
+            Arc::new(partitions),
+            Arc::new(offsets),
+            Arc::new(bytes),
+        ],
+    )
+    .map_err(|error| Error::Internal(error.to_string()))
+}
+
 /// Collects the errors of one step.
 pub struct Collector {
     query: String,
+    /// Whether it reads the processing log itself: its errors would come back to it for ever.
+    reads_errors: bool,
     collected: Mutex<Collected>,
 }
 
 #[derive(Default)]
 struct Collected {
     errors: Vec<RowError>,
+    records: Vec<UndecodedRecord>,
     dropped: usize,
 }
 
 impl Collector {
-    pub fn new(query: &str) -> Self {
+    pub fn new(query: &str, reads_errors: bool) -> Self {
         Self {
             query: query.to_owned(),
+            reads_errors,
             collected: Mutex::new(Collected::default()),
+        }
+    }
+
+    /// For records that cannot be decoded as rows of a relation, whichever query reads it.
+    pub fn of_relation(relation: &Relation) -> Self {
+        Self::new(
+            &format!("{} {}", relation.kind_name(), relation.name),
+            relation.topic_name == PROCESSING_LOG,
+        )
+    }
+
+    /// Takes records that cannot be decoded.
+    pub fn report_records(&self, records: Vec<UndecodedRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        let mut collected = self.collected.lock();
+        for record in records {
+            if collected.records.len() < ERRORS_PER_STEP_MAX {
+                collected.records.push(record);
+            } else {
+                collected.dropped += 1;
+            }
         }
     }
 }
@@ -124,13 +212,18 @@ impl Collector {
 impl Collector {
     /// Says in the server's log what must not go into the stream: errors of queries that read it would
     /// come back to them for ever.
-    pub fn trace(self) {
-        let Collected { errors, dropped } = self.collected.into_inner();
-        if let Some(first) = errors.first() {
+    fn trace(self) {
+        let Collected {
+            errors,
+            records,
+            dropped,
+        } = self.collected.into_inner();
+        let first = errors.first().map(|error| &error.reason);
+        if let Some(reason) = first.or(records.first().map(|record| &record.reason)) {
             tracing::warn!(
                 query = %self.query,
-                errors = errors.len() + dropped,
-                reason = %first.reason,
+                errors = errors.len() + records.len() + dropped,
+                %reason,
                 "rows of a query over the processing log failed"
             );
         }

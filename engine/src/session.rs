@@ -13,6 +13,7 @@ mod prepared;
 mod push;
 mod queries;
 mod read;
+mod record_options;
 mod settings;
 mod show;
 mod system;

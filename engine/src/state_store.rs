@@ -68,6 +68,9 @@ pub struct CheckpointMeta {
     /// Tables that could not be read when it was taken, so that what it has of them is not theirs.
     #[serde(default)]
     pub unreadable: Vec<u32>,
+    /// Numbers of base tables over records whose rows are in the checkpoint.
+    #[serde(default)]
+    pub tables_over_records: Vec<u32>,
 }
 
 /// A query whose state is in a checkpoint.

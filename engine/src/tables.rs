@@ -411,6 +411,13 @@ impl PartitionStream for StreamPartition {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let cursor = TopicCursor::of_partition(self.relation.clone(), &self.topic, self.partition);
+        let cursor = match cursor {
+            Ok(cursor) => cursor,
+            Err(error) => {
+                let failed = futures::stream::once(async { Err(external(error)) });
+                return Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), failed));
+            }
+        };
         let reader = StreamReader {
             cursor,
             relation: self.relation.clone(),

@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use log_store::Log;
+
 use crate::catalog::{Relation, RelationId, RelationKind, SinkKind};
 use crate::change_batch::ChangeBatch;
 use crate::circuit::{Circuit, CircuitOptions, consolidate};
@@ -20,8 +22,11 @@ use crate::error::{Error, Result};
 use crate::mill::checkpoint::recorded_epochs;
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, Inbox, QueryState, Standing};
-use crate::mill::relation::{RelationState, append_derived, new_arrangement};
+use crate::mill::relation::{
+    RelationState, append_changelog, append_derived, new_arrangement, read_changelog,
+};
 use crate::mill::{Mill, Turning, progress};
+use crate::processing_log::{Collector, PROCESSING_LOG};
 use crate::state::Arrangement;
 
 /// A step while catching up takes about this much from each partition: bigger steps are cheaper per
@@ -52,11 +57,23 @@ struct Apart {
 /// What becomes of output while the query stands apart.
 enum Output {
     /// A new table is built unseen.
-    Build(Box<Arrangement>),
+    Build {
+        table: Box<Arrangement>,
+        changelog: Changelog,
+    },
     /// Changes of a table that others see already are kept for the end.
     Keep(Vec<ChangeBatch>),
     /// Rows go to a stream's topic.
     Append,
+}
+
+/// What becomes of the changelog of a table that is built.
+enum Changelog {
+    /// It is new as well: changes are appended as they come.
+    Append,
+    /// It holds what an earlier life of the query has said, perhaps from other contents of its inputs:
+    /// in the end it is told in what the table differs.
+    Amend,
 }
 
 impl Mill {
@@ -127,7 +144,7 @@ impl Mill {
             while apart.frontier < present {
                 self.advance(&mut apart, present, &mut missed)?;
             }
-            join_rounds(&mut turning, sequence, apart)?;
+            join_rounds(&self.log, &mut turning, sequence, apart)?;
             let has_carried = !turning.carried.is_empty();
             drop(turning);
             if has_carried {
@@ -235,7 +252,7 @@ impl Mill {
                 (RelationKind::Stream, Some(topic)) => {
                     let relation = state.relation.clone();
                     cursors.push(if is_new && definition.from_beginning {
-                        TopicCursor::from_beginning(relation, topic)
+                        TopicCursor::from_beginning(relation, topic)?
                     } else {
                         let seen = seen_of.get(&binding.relation).copied();
                         TopicCursor::after_epoch(relation, topic, seen.unwrap_or(frontier))?
@@ -260,13 +277,23 @@ impl Mill {
                 let reached = inserted.get(&progress::name(&definition)).copied();
                 reached.into_iter().collect()
             }
+            // A table built anew takes no output over, so it need not stop there.
+            (Some(_), SinkKind::Derived) if sink.table.is_some() && is_new => Vec::new(),
             (Some(topic), SinkKind::Derived) => recorded_epochs(topic, frontier)?,
             (None, SinkKind::Derived) => Vec::new(),
         };
         let sink = turning.relation(definition.sink)?;
         let output = match (sink.relation.kind, is_new) {
             (RelationKind::Stream, _) => Output::Append,
-            (RelationKind::Table, true) => Output::Build(Box::new(new_arrangement(&sink.relation))),
+            (RelationKind::Table, true) => Output::Build {
+                table: Box::new(new_arrangement(&sink.relation)),
+                changelog: match &sink.topic {
+                    Some(topic) if topic.partitions().iter().any(|p| p.end_offset().0 > 0) => {
+                        Changelog::Amend
+                    }
+                    _ => Changelog::Append,
+                },
+            },
             (RelationKind::Table, false) => Output::Keep(Vec::new()),
         };
         let (sink, sink_topic) = (sink.relation.clone(), sink.topic.clone());
@@ -317,11 +344,16 @@ impl Mill {
         deltas.remove(&RelationId::MAX);
         for cursor in &mut apart.cursors {
             let relation = cursor.relation().clone();
+            let errors = Collector::new(&apart.query.id, relation.topic_name == PROCESSING_LOG);
             let changes: Vec<ChangeBatch> = cursor
                 .take(to)?
                 .into_iter()
-                .map(|rows| rows.into_stream_changes(&relation))
+                .map(|mut rows| {
+                    errors.report_records(std::mem::take(&mut rows.undecoded));
+                    rows.into_stream_changes(&relation)
+                })
                 .collect::<Result<_>>()?;
+            self.processing_log.write(errors)?;
             if !changes.is_empty() {
                 deltas.insert(relation.id, Arc::new(changes));
             }
@@ -333,17 +365,15 @@ impl Mill {
                 Arc::make_mut(all).extend(changes.iter().cloned());
             }
         }
-        let output = self.step(
-            &apart.query.id,
-            &apart.bindings,
-            &mut apart.circuit,
-            to,
-            &deltas,
-        )?;
+        let (query, bindings) = (apart.query.clone(), &apart.bindings);
+        let output = match query.every_change {
+            true => self.step_each(&query, bindings, &mut apart.circuit, to, &deltas),
+            false => self.step(&query.id, bindings, &mut apart.circuit, to, &deltas),
+        }?;
         self.put_out(apart, to, output)?;
         apart.frontier = to;
         let of_sink = match &apart.output {
-            Output::Build(table) => table.bytes(),
+            Output::Build { table, .. } => table.bytes(),
             Output::Keep(_) | Output::Append => 0,
         };
         let bytes = apart.circuit.state_bytes() + of_sink;
@@ -352,9 +382,16 @@ impl Mill {
 
     fn put_out(&self, apart: &mut Apart, to: u64, output: Vec<ChangeBatch>) -> Result<()> {
         match &mut apart.output {
-            Output::Build(table) => {
-                for delta in consolidate(output, &apart.sink.key)? {
-                    table.apply(&delta)?;
+            Output::Build { table, changelog } => {
+                let changes = match apart.query.every_change {
+                    true => output,
+                    false => consolidate(output, &apart.sink.key)?,
+                };
+                for delta in &changes {
+                    table.apply(delta)?;
+                }
+                if let (Changelog::Append, Some(topic)) = (changelog, &apart.sink_topic) {
+                    append_changelog(&self.log, &apart.sink, topic, to, &changes)?;
                 }
             }
             Output::Keep(kept) => kept.extend(output),
@@ -398,11 +435,32 @@ impl Turning {
     }
 }
 
+/// The changes that lead from one table to another.
+fn difference(from: &Arrangement, to: &Arrangement, key: &[usize]) -> Result<Vec<ChangeBatch>> {
+    let mut changes = Vec::new();
+    for delta in from.contents().changes() {
+        changes.push(delta.map_err(internal)?.negated());
+    }
+    for delta in to.contents().changes() {
+        changes.push(delta.map_err(internal)?);
+    }
+    Ok(consolidate(changes, key)?)
+}
+
+fn internal(error: arrow::error::ArrowError) -> Error {
+    Error::Internal(error.to_string())
+}
+
 /// Hands a query over to the rounds; both stand at the same epoch.
-fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()> {
+fn join_rounds(log: &Log, turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()> {
     let sink_id = apart.query.sink;
     match apart.output {
-        Output::Build(table) => {
+        Output::Build { table, changelog } => {
+            if let (Changelog::Amend, Some(topic)) = (changelog, &apart.sink_topic) {
+                let told = read_changelog(&apart.sink, topic)?;
+                let changes = difference(&told, &table, &apart.sink.key)?;
+                append_changelog(log, &apart.sink, topic, apart.frontier, &changes)?;
+            }
             let is_read = turning.queries.values().any(|reader| {
                 matches!(reader.standing, Standing::Turning | Standing::Paused)
                     && reader.bindings.iter().any(|b| b.relation == sink_id)
@@ -433,6 +491,17 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
                 for delta in &changes {
                     table.apply(delta)?;
                 }
+                if let Some(topic) = &apart.sink_topic {
+                    // A catch-up before a crash may have told more than what it comes to.
+                    let told = match apart.boundaries.is_empty() {
+                        true => changes.clone(),
+                        false => {
+                            let told = read_changelog(&apart.sink, topic)?;
+                            difference(&told, table, &apart.sink.key)?
+                        }
+                    };
+                    append_changelog(log, &apart.sink, topic, apart.frontier, &told)?;
+                }
             }
             if !changes.is_empty() {
                 turning.carried.entry(sink_id).or_default().extend(changes);
@@ -446,7 +515,8 @@ fn join_rounds(turning: &mut Turning, sequence: u64, apart: Apart) -> Result<()>
             {
                 cursor.read_ahead(0, frontier, usize::MAX)?;
                 let appended = cursor.take(frontier)?;
-                let changes = sink.absorb(appended)?;
+                let errors = Collector::of_relation(&sink.relation);
+                let changes = sink.absorb(appended, &errors)?;
                 if !changes.is_empty() {
                     turning.carried.entry(sink_id).or_default().extend(changes);
                 }

@@ -17,7 +17,6 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use log_store::{Epoch, Topic, TopicId};
 
-use crate::catalog::RelationKind;
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::mill::Mill;
@@ -138,8 +137,7 @@ impl Mill {
             } else if filled {
                 relation.checkpoint(&mut checkpoint)?;
             }
-            if relation.relation.kind == RelationKind::Stream
-                && relation.relation.written_by.is_some()
+            if relation.relation.written_by.is_some()
                 && let Some(topic) = &relation.topic
             {
                 derived.push(topic.id());
@@ -151,6 +149,12 @@ impl Mill {
             frontier: turning.frontier,
             queries,
             unreadable,
+            tables_over_records: turning
+                .relations
+                .values()
+                .filter(|state| state.relation.over_records && state.table.is_some())
+                .map(|state| state.relation.id)
+                .collect(),
         };
         Ok(Some(Taken {
             checkpoint,
@@ -180,7 +184,7 @@ impl Mill {
             let tables = turning
                 .relations
                 .values()
-                .filter(|state| state.relation.is_base_table());
+                .filter(|state| state.table.is_some() && !state.relation.over_records);
             tables
                 .filter_map(|state| state.topic.as_ref().map(Topic::id))
                 .collect()

@@ -8,10 +8,11 @@ use arrow::datatypes::{Int8Type, Int64Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use log_store::{Epoch, Offset, Partition, StoredBatch, Topic};
 
-use crate::body_codec;
 use crate::catalog::{LOG_ROW_ID, Relation, RelationKind};
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
+use crate::mill::reading::Reading;
+use crate::processing_log::UndecodedRecord;
 
 /// Rows of a topic as they were appended, of one epoch and one partition.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct LogRows {
     pub offsets: Offsets,
     /// In the topic's schema.
     pub rows: RecordBatch,
+    /// Records of the same piece that do not fit the relation; they are not among the rows.
+    pub undecoded: Vec<UndecodedRecord>,
 }
 
 /// Offsets of rows.
@@ -45,7 +48,7 @@ impl Offsets {
 /// A reader of all partitions of a topic, at its own pace.
 pub struct TopicCursor {
     relation: Arc<Relation>,
-    log_schema: SchemaRef,
+    reading: Reading,
     partitions: Vec<PartitionCursor>,
 }
 
@@ -58,7 +61,7 @@ struct PartitionCursor {
 
 impl TopicCursor {
     /// Starts with the oldest row there is.
-    pub fn from_beginning(relation: Arc<Relation>, topic: &Topic) -> Self {
+    pub fn from_beginning(relation: Arc<Relation>, topic: &Topic) -> Result<Self> {
         let partitions = topic
             .partitions()
             .into_iter()
@@ -68,7 +71,7 @@ impl TopicCursor {
     }
 
     /// One partition only, from the oldest row there is.
-    pub fn of_partition(relation: Arc<Relation>, topic: &Topic, partition: usize) -> Self {
+    pub fn of_partition(relation: Arc<Relation>, topic: &Topic, partition: usize) -> Result<Self> {
         let partitions = topic
             .partitions()
             .into_iter()
@@ -92,15 +95,15 @@ impl TopicCursor {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self::new(relation, partitions))
+        Self::new(relation, partitions)
     }
 
-    fn new(relation: Arc<Relation>, partitions: Vec<PartitionCursor>) -> Self {
-        Self {
-            log_schema: relation.log_schema(),
+    fn new(relation: Arc<Relation>, partitions: Vec<PartitionCursor>) -> Result<Self> {
+        Ok(Self {
+            reading: Reading::of(&relation)?,
             relation,
             partitions,
-        }
+        })
     }
 
     /// Reads ahead about `bytes_max` a partition, and says through which epoch, `up_to` at the
@@ -130,30 +133,9 @@ impl TopicCursor {
                     batch.visible.start = chosen.end;
                     cursor.read_ahead.push_front(batch.clone());
                 }
-                let rows = match batch.decoded.as_ref().and_then(|any| any.downcast_ref()) {
-                    Some(decoded) => RecordBatch::clone(decoded),
-                    None => body_codec::decode(batch.kind, &batch.body, &self.log_schema)?,
-                };
-                if rows.num_rows() != batch.rows as usize {
-                    return Err(Error::Corruption(format!(
-                        "a batch at offset {} of partition {number} of \"{}\" has {} rows, not {}",
-                        batch.base_offset,
-                        self.relation.name,
-                        rows.num_rows(),
-                        batch.rows
-                    )));
-                }
-                let (first, length) = (chosen.start as usize, chosen.len());
-                taken.push(LogRows {
-                    epoch: last_epoch(&batch).min(through),
-                    partition: number,
-                    offsets: if batch.sparse_offsets {
-                        Offsets::Sparse(chosen.map(|row| batch.offset_of(row).0 as i64).collect())
-                    } else {
-                        Offsets::From((batch.base_offset.0 + first as u64) as i64)
-                    },
-                    rows: rows.slice(first, length),
-                });
+                let epoch = last_epoch(&batch).min(through);
+                let read = self.reading.read(&self.relation, number, &batch, chosen)?;
+                taken.push(LogRows { epoch, ..read });
             }
         }
         // Across partitions rows come in the order of their epochs.

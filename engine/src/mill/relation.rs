@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::buffer::ScalarBuffer;
-use log_store::{Log, Topic};
+use arrow::row::{RowConverter, SortField};
+use log_store::{Log, NewBatch, Topic};
 
 use crate::catalog::{Relation, RelationKind};
 use crate::change_batch::ChangeBatch;
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::mill::ROUND_BYTES;
 use crate::mill::cursor::{LogRows, TopicCursor, table_schema};
 use crate::operator::StepError;
+use crate::processing_log::Collector;
 use crate::state::{Arrangement, Key, Snapshot};
 use crate::state_store::{Checkpoint, StateStore};
 
@@ -98,16 +101,11 @@ impl RelationState {
                 "its state cannot be read, and its log no longer has its beginning".into(),
             ));
         }
-        let mut cursor = TopicCursor::from_beginning(self.relation.clone(), topic);
+        let cursor = TopicCursor::from_beginning(self.relation.clone(), topic)?;
         self.table = Some(new_arrangement(&self.relation));
-        let mut reached = 0;
-        while reached < frontier {
-            reached = cursor.read_ahead(reached, frontier, ROUND_BYTES)?;
-            let rows = cursor.take(reached)?;
-            self.absorb(rows)?;
-        }
         self.cursor = Some(cursor);
-        Ok(())
+        // What cannot be decoded was reported when it was read first.
+        self.fill(frontier, &Collector::of_relation(&self.relation))
     }
 
     pub fn checkpoint(&mut self, checkpoint: &mut Checkpoint) -> Result<()> {
@@ -117,24 +115,67 @@ impl RelationState {
         Ok(())
     }
 
+    /// Has the cursor of a base table start with the oldest row there is.
+    pub fn begin_again(&mut self) -> Result<()> {
+        self.cursor = match &self.topic {
+            Some(topic) => Some(TopicCursor::from_beginning(self.relation.clone(), topic)?),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Takes in what a base table's topic holds up to an epoch, without telling anybody: nobody reads
+    /// the table yet.
+    pub fn fill(&mut self, present: u64, errors: &Collector) -> Result<()> {
+        let mut frontier = 0;
+        while frontier < present {
+            let Some(cursor) = self.cursor.as_mut().filter(|_| self.table.is_some()) else {
+                return Ok(());
+            };
+            // Of epochs that are all in the past the cursor reads no more than it must.
+            let through = cursor.read_ahead(frontier, present, ROUND_BYTES)?;
+            let appended = cursor.take(through)?;
+            self.absorb(appended, errors)?;
+            frontier = through;
+        }
+        Ok(())
+    }
+
     /// Makes changes of what was appended: a stream's rows as they are, a table's upserts as
     /// retractions and insertions.
-    pub fn absorb(&mut self, appended: Vec<LogRows>) -> Result<Vec<ChangeBatch>> {
+    ///
+    /// In ksqlDB's dialect every upsert is a change of its own, also when a later one of the same epoch
+    /// replaces it.
+    pub fn absorb(
+        &mut self,
+        appended: Vec<LogRows>,
+        errors: &Collector,
+    ) -> Result<Vec<ChangeBatch>> {
+        let one_by_one = self.relation.dialect == "ksqldb";
         let mut changes = Vec::with_capacity(appended.len());
-        match &mut self.table {
-            None => {
-                for rows in appended {
-                    changes.push(rows.into_stream_changes(&self.relation)?);
+        for mut rows in appended {
+            errors.report_records(std::mem::take(&mut rows.undecoded));
+            let Some(table) = &mut self.table else {
+                changes.push(rows.into_stream_changes(&self.relation)?);
+                continue;
+            };
+            let (rows, rowtimes, tombstones) = rows.into_upserts(&self.relation)?;
+            let piece = if one_by_one {
+                1
+            } else {
+                rows.num_rows().max(1)
+            };
+            let mut from = 0;
+            while from < rows.num_rows() {
+                let delta = table.upsert(
+                    &rows.slice(from, piece),
+                    &rowtimes.slice(from, piece),
+                    &tombstones[from..from + piece],
+                )?;
+                if delta.num_rows() > 0 {
+                    changes.push(delta);
                 }
-            }
-            Some(table) => {
-                for rows in appended {
-                    let (rows, rowtimes, tombstones) = rows.into_upserts(&self.relation)?;
-                    let delta = table.upsert(&rows, &rowtimes, &tombstones)?;
-                    if delta.num_rows() > 0 {
-                        changes.push(delta);
-                    }
-                }
+                from += piece;
             }
         }
         Ok(changes)
@@ -177,6 +218,69 @@ pub fn new_arrangement(relation: &Relation) -> Arrangement {
     Arrangement::new(schema, key)
 }
 
+/// Appends the changes of a table that a query maintains to its changelog: of each key the new row, or
+/// a tombstone if there is none. All of an epoch come in one call.
+pub fn append_changelog(
+    log: &Log,
+    relation: &Relation,
+    topic: &Topic,
+    epoch: u64,
+    changes: &[ChangeBatch],
+) -> Result<()> {
+    let mut batches = Vec::with_capacity(changes.len());
+    for delta in changes.iter().filter(|delta| delta.num_rows() > 0) {
+        let upserts = changelog(delta, &relation.key)?;
+        batches.extend(crate::ingest::encode_changelog(relation, topic, &upserts)?);
+    }
+    append_later_than(log, topic, epoch, batches)
+}
+
+/// What the changes of a keyed table look like as upserts: +1 of the row that a key has now, −1 of the
+/// one that it had if it has none any more. Rows keep their order.
+fn changelog(delta: &ChangeBatch, key: &[usize]) -> Result<ChangeBatch> {
+    if delta.is_append_only() {
+        return Ok(delta.clone());
+    }
+    let keys: Vec<ArrayRef> = key
+        .iter()
+        .map(|column| delta.column(*column).clone())
+        .collect();
+    let fields = keys
+        .iter()
+        .map(|key| SortField::new(key.data_type().clone()))
+        .collect();
+    let keys = RowConverter::new(fields)
+        .and_then(|converter| converter.convert_columns(&keys))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let is_replaced = |row: usize| {
+        row + 1 < delta.num_rows()
+            && delta.weight(row + 1) > 0
+            && keys.row(row) == keys.row(row + 1)
+    };
+    let kept: BooleanArray = (0..delta.num_rows())
+        .map(|row| Some(delta.weight(row) > 0 || !is_replaced(row)))
+        .collect();
+    delta
+        .filter(&kept)
+        .map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The table that a changelog has said so far.
+pub fn read_changelog(relation: &Arc<Relation>, topic: &Topic) -> Result<Arrangement> {
+    let mut table = new_arrangement(relation);
+    let mut cursor = TopicCursor::from_beginning(relation.clone(), topic)?;
+    let mut frontier = 0;
+    let end = topic.partitions().iter().map(|p| p.frontier().0).max();
+    while let Some(end) = end.filter(|end| *end > frontier) {
+        frontier = cursor.read_ahead(frontier, end, ROUND_BYTES)?;
+        for rows in cursor.take(frontier)? {
+            let (rows, rowtimes, tombstones) = rows.into_upserts(relation)?;
+            table.upsert(&rows, &rowtimes, &tombstones)?;
+        }
+    }
+    Ok(table)
+}
+
 /// Appends a query's output to the topic of the stream that it maintains.
 pub fn append_derived(
     log: &Log,
@@ -194,7 +298,17 @@ pub fn append_derived(
             &delta.rowtimes,
         )?);
     }
-    // What a partition already holds of this epoch was written before a crash.
+    append_later_than(log, topic, epoch, batches)
+}
+
+/// Appends what is not there yet: what a partition already holds of this epoch was written before a
+/// crash.
+fn append_later_than(
+    log: &Log,
+    topic: &Topic,
+    epoch: u64,
+    mut batches: Vec<NewBatch>,
+) -> Result<()> {
     let partitions = topic.partitions();
     batches.retain(|batch| partitions[batch.partition.0 as usize].frontier().0 < epoch);
     if !batches.is_empty() {
@@ -204,7 +318,7 @@ pub fn append_derived(
 }
 
 /// Event times as a column.
-pub fn rowtime_column(rowtimes: &ScalarBuffer<i64>) -> arrow::array::ArrayRef {
+pub fn rowtime_column(rowtimes: &ScalarBuffer<i64>) -> ArrayRef {
     Arc::new(
         arrow::array::TimestampMicrosecondArray::new(rowtimes.clone(), None)
             .with_timezone(planner::types::UTC),

@@ -26,6 +26,7 @@ use crate::mill::query::{Binding, QueryState, Standing, bind};
 use crate::mill::relation::{RelationState, begins_at_the_beginning};
 use crate::mill::{Turning, progress};
 use crate::operator::StepError;
+use crate::processing_log::Collector;
 use crate::state_store::{CheckpointMeta, FORMAT, StateStore};
 
 /// See the [module](self).
@@ -166,6 +167,13 @@ impl Restoring<'_> {
                 .as_ref()
                 .is_none_or(|writer| self.meta.queries.iter().any(|query| query.id == *writer));
         if !filled {
+            return Ok(state);
+        }
+        let is_saved = self.meta.tables_over_records.contains(&relation.id);
+        if relation.over_records && state.table.is_some() && !is_saved {
+            // Made after the checkpoint, over records that may be older.
+            state.begin_again()?;
+            state.fill(frontier, &Collector::of_relation(relation))?;
             return Ok(state);
         }
         let owner = RelationState::owner(relation);

@@ -142,7 +142,7 @@ impl Mill {
                         .any(|c: &TopicCursor| c.relation().id == binding.relation) =>
                 {
                     cursors.push(if options.from_beginning {
-                        TopicCursor::from_beginning(state.relation.clone(), topic)
+                        TopicCursor::from_beginning(state.relation.clone(), topic)?
                     } else {
                         TopicCursor::after_epoch(state.relation.clone(), topic, present)?
                     });

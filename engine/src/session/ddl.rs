@@ -11,19 +11,20 @@ use log_store::{Cleanup, Topic, TopicConfig};
 use planner::lower::{Lowered, OutputKind};
 use planner::step_plan::ChangelogMode;
 use sql::ast::{
-    ColumnKind, CreateQuery, CreateSource, DerivedKind, DropKind, DropRelations, Options,
+    ColumnKind, CreateQuery, CreateSource, DerivedKind, DropKind, DropRelations,
     RelationKind as AstKind, Statement,
 };
 
 use crate::catalog::{
     Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
+    TopicContents, TopicEntry,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
-use crate::records::RecordFormat;
+use crate::records::HeaderColumn;
 use crate::response::Response;
-use crate::session::settings::parse_bytes;
+use crate::session::record_options::{TopicOptions, inherited_key};
 use crate::session::{Session, done, relation_name};
 
 /// How long tombstones stay in a compacted topic.
@@ -31,16 +32,6 @@ const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
 
 /// Columns that a relation may have.
 const COLUMNS_MAX: usize = 1_600;
-
-/// What `WITH (…)` says of a relation and its topic.
-struct TopicOptions {
-    topic: Option<String>,
-    partitions: Option<u32>,
-    retention_ms: Option<u64>,
-    retention_bytes: Option<u64>,
-    timestamp: Option<String>,
-    state_limit: Option<u64>,
-}
 
 impl Session {
     pub(super) async fn create_source(
@@ -67,43 +58,54 @@ impl Session {
             return Err(exists(&name));
         }
         self.warn_of_transaction(word);
-        let options = topic_options(&create.options)?;
-        let (columns, key) = columns(create)?;
-        let timestamp = timestamp_column(&columns, options.timestamp.as_deref())?;
+        let options = TopicOptions::parse(&create.options)?;
+        let columns = columns(create)?;
+        let timestamp = timestamp_column(
+            &columns.schema,
+            options.timestamp.as_deref(),
+            options.has_timestamp_format(),
+        )?;
+        let format = options.record_format(
+            &columns.schema,
+            kind,
+            columns.record_key,
+            columns.headers,
+            None,
+        )?;
         let topic_name = options.topic.clone().unwrap_or_else(|| name.clone());
-        let partitions = options.partitions.unwrap_or(1);
-        let topic = self
-            .create_topic(TopicConfig {
-                retention_ms: options.retention_ms,
-                retention_bytes: options.retention_bytes,
-                cleanup: if kind == RelationKind::Table && !key.is_empty() {
-                    Cleanup::Compact {
-                        tombstone_retention_ms: TOMBSTONE_RETENTION_MS,
-                    }
-                } else {
-                    Cleanup::Delete
-                },
-                ..TopicConfig::ingested(&topic_name, partitions)
-            })
-            .await?;
-        let relation = Relation {
+        let mut relation = Relation {
             id: next_relation_id(&catalog)?,
             name,
             kind,
-            columns,
-            key,
-            topic: Some(topic.id().0),
+            columns: columns.schema,
+            key: columns.key,
+            topic: None,
             topic_name,
-            partitions,
+            partitions: options.partitions.unwrap_or(1),
             timestamp,
             written_by: None,
             terminated: false,
             read_only: create.read_only,
             definition: statement.to_string(),
             dialect: self.settings.dialect_name().to_owned(),
-            format: RecordFormat::default(),
+            format,
             over_records: false,
+            records_of: None,
         };
+        match catalog.topic(&relation.topic_name) {
+            Some(entry) => self.read_records_of(&mut relation, entry, &options)?,
+            None => {
+                let topic = self
+                    .create_topic(TopicConfig {
+                        retention_ms: options.retention_ms,
+                        retention_bytes: options.retention_bytes,
+                        cleanup: cleanup_of(&relation),
+                        ..TopicConfig::ingested(&relation.topic_name, relation.partitions)
+                    })
+                    .await?;
+                relation.topic = Some(topic.id().0);
+            }
+        }
         let changes = vec![Change::PutRelation(Box::new(relation.clone()))];
         self.engine
             .commit_changes(ddl, changes, move |engine, catalog| {
@@ -122,12 +124,12 @@ impl Session {
         _catalog: &Catalog,
         word: &str,
     ) -> Result<Response> {
-        let (columns, key) = columns(create)?;
+        let columns = columns(create)?;
         let same_kind = (create.kind == AstKind::Stream) == (existing.kind == RelationKind::Stream);
         if same_kind
             && existing.written_by.is_none()
-            && columns == existing.columns
-            && key == existing.key
+            && columns.schema == existing.columns
+            && columns.key == existing.key
         {
             return Ok(done(format!("CREATE {word}")));
         }
@@ -194,12 +196,27 @@ impl Session {
             RelationKind::Stream => OutputKind::Stream,
             RelationKind::Table => OutputKind::Table,
         };
-        let options = topic_options(&create.options)?;
+        let options = TopicOptions::parse(&create.options)?;
         let lowered = self
             .plan_continuous(&create.query, output, parameters)
             .await?;
-        let mut relation =
-            self.derived_relation(create, &lowered, name.clone(), kind, &options, statement)?;
+        let source = lowered
+            .plan
+            .steps
+            .iter()
+            .find_map(|step| match &step.operator {
+                planner::step_plan::Operator::Source(source) => catalog.relation(source.relation),
+                _ => None,
+            });
+        let mut relation = self.derived_relation(
+            create,
+            &lowered,
+            name.clone(),
+            kind,
+            &options,
+            source.map(|source| &**source),
+            statement,
+        )?;
         let mut changes = Vec::new();
         let mut gone: Option<(Vec<RelationId>, Vec<String>)> = None;
         if let Some(existing) = &replaced {
@@ -232,12 +249,30 @@ impl Session {
         };
         let query_id = format!("{prefix}_{}_{number}", name.to_uppercase());
         relation.written_by = Some(query_id.clone());
-        if kind == RelationKind::Stream {
+        let replaces_topic = replaced
+            .as_ref()
+            .is_some_and(|old| old.topic.is_some() && old.topic_name == relation.topic_name);
+        if !replaces_topic && catalog.topic(&relation.topic_name).is_some() {
+            return Err(StatementError::new(
+                StatementErrorKind::DuplicateObject,
+                format!("topic \"{}\" already exists", relation.topic_name),
+            )
+            .with_hint("WITH (kafka_topic = '…') takes another; DROP … DELETE TOPIC drops a topic with its relation.")
+            .into());
+        }
+        // The old topic goes only when the new one is there, so both need names in the log.
+        let log_name = match replaces_topic {
+            true => format!("{}#{number}", relation.topic_name),
+            false => relation.topic_name.clone(),
+        };
+        // Rows of a table without a key have no identity that a changelog could tell them by.
+        if kind == RelationKind::Stream || !relation.key.is_empty() {
             let topic = self
                 .create_topic(TopicConfig {
                     retention_ms: options.retention_ms,
                     retention_bytes: options.retention_bytes,
-                    ..TopicConfig::derived(&relation.topic_name, relation.partitions)
+                    cleanup: cleanup_of(&relation),
+                    ..TopicConfig::derived(log_name, relation.partitions)
                 })
                 .await?;
             relation.topic = Some(topic.id().0);
@@ -250,6 +285,7 @@ impl Session {
             text: create.query.to_string(),
             status: QueryStatus::Running,
             from_beginning: self.settings.begins_with_history(),
+            every_change: kind == RelationKind::Table && self.settings.emits_every_change(),
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: options.state_limit.or(self.settings.state_limit()),
@@ -260,7 +296,7 @@ impl Session {
             .commit_changes(ddl, changes, move |engine, catalog| {
                 if let Some((relations, queries)) = gone {
                     let replaced: Vec<_> = replaced.into_iter().collect();
-                    forget(engine, &replaced, &relations, &queries);
+                    forget(engine, catalog, &replaced, &relations, &queries);
                 }
                 start(engine, catalog, relation, Some(query))
             })
@@ -275,6 +311,7 @@ impl Session {
         name: String,
         kind: RelationKind,
         options: &TopicOptions,
+        source: Option<&Relation>,
         statement: &Statement,
     ) -> Result<Relation> {
         let mut fields: Vec<Field> = lowered
@@ -303,17 +340,38 @@ impl Session {
             .into());
         }
         let columns = Arc::new(Schema::new(fields));
-        let timestamp = timestamp_column(&columns, options.timestamp.as_deref())?;
+        let timestamp = timestamp_column(
+            &columns,
+            options.timestamp.as_deref(),
+            options.has_timestamp_format(),
+        )?;
+        let key = match kind {
+            RelationKind::Table => root.key.clone().unwrap_or_default(),
+            RelationKind::Stream => Vec::new(),
+        };
+        let record_key = match (kind, source) {
+            (RelationKind::Table, _) => key.clone(),
+            (RelationKind::Stream, Some(source)) => inherited_key(source, &columns),
+            (RelationKind::Stream, None) => Vec::new(),
+        };
+        let format = options.record_format(
+            &columns,
+            if key.is_empty() {
+                RelationKind::Stream
+            } else {
+                kind
+            },
+            record_key,
+            Vec::new(),
+            source.map(|source| &source.format),
+        )?;
         Ok(Relation {
             id: 0,
             topic_name: options.topic.clone().unwrap_or_else(|| name.clone()),
             name,
             kind,
             columns,
-            key: match kind {
-                RelationKind::Table => root.key.clone().unwrap_or_default(),
-                RelationKind::Stream => Vec::new(),
-            },
+            key,
             topic: None,
             partitions: options.partitions.unwrap_or(1),
             timestamp,
@@ -322,9 +380,56 @@ impl Session {
             read_only: true,
             definition: statement.to_string(),
             dialect: self.settings.dialect_name().to_owned(),
-            format: RecordFormat::default(),
+            format,
             over_records: false,
+            records_of: None,
         })
+    }
+
+    /// Lets a relation read the records of a topic that is there.
+    fn read_records_of(
+        &mut self,
+        relation: &mut Relation,
+        entry: &TopicEntry,
+        options: &TopicOptions,
+    ) -> Result<()> {
+        let topic = self.engine.log.topic(log_store::TopicId(entry.id))?;
+        let partitions = topic.partitions().len() as u32;
+        if let Some(asked) = options.partitions.filter(|asked| *asked != partitions) {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                format!(
+                    "topic \"{}\" has {partitions} partitions, not {asked}",
+                    entry.name
+                ),
+            )
+            .with_hint("Leave the option out to take the topic as it is.")
+            .into());
+        }
+        if relation.kind == RelationKind::Table && relation.key.is_empty() {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                format!(
+                    "a table over the records of topic \"{}\" needs a primary key",
+                    entry.name
+                ),
+            )
+            .into());
+        }
+        if options.retention_ms.is_some() || options.retention_bytes.is_some() {
+            self.notice(format!(
+                "topic \"{}\" exists already; its retention stays as it is",
+                entry.name
+            ));
+        }
+        relation.topic = Some(entry.id);
+        relation.partitions = partitions;
+        relation.over_records = true;
+        relation.records_of = match &entry.contents {
+            TopicContents::Raw => None,
+            TopicContents::Columnar(columnar) => Some(columnar.clone()),
+        };
+        Ok(())
     }
 
     pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
@@ -332,13 +437,6 @@ impl Session {
             return Err(StatementError::new(
                 StatementErrorKind::InvalidParameterValue,
                 format!("topic name \"{}\" is reserved", config.name),
-            )
-            .into());
-        }
-        if self.engine.log.topic_by_name(&config.name).is_some() {
-            return Err(StatementError::new(
-                StatementErrorKind::DuplicateObject,
-                format!("topic \"{}\" already exists", config.name),
             )
             .into());
         }
@@ -433,14 +531,50 @@ impl Session {
                 .iter()
                 .map(|relation| Change::DropRelation(relation.id)),
         );
+        for relation in &relations {
+            changes.extend(self.topic_after_drop(relation, &relations, drop, &catalog)?);
+        }
         let ids: Vec<RelationId> = relations.iter().map(|relation| relation.id).collect();
         self.engine
-            .commit_changes(ddl, changes, move |engine, _| {
-                forget(engine, &relations, &ids, &queries);
+            .commit_changes(ddl, changes, move |engine, catalog| {
+                forget(engine, catalog, &relations, &ids, &queries);
                 Ok(())
             })
             .await?;
         Ok(done(format!("DROP {word}")))
+    }
+
+    /// What becomes of a dropped relation's topic. ksqlDB keeps topics unless told to delete them; SQL's
+    /// `DROP` takes the rows with the relation, but never what another relation still reads.
+    fn topic_after_drop(
+        &self,
+        relation: &Relation,
+        dropped: &[Arc<Relation>],
+        drop: &DropRelations,
+        catalog: &Catalog,
+    ) -> Result<Option<Change>> {
+        let Some(topic) = relation.topic else {
+            return Ok(None);
+        };
+        let reader = catalog.relations().find(|other| {
+            other.topic == Some(topic) && dropped.iter().all(|gone| gone.id != other.id)
+        });
+        match (drop.delete_topic, reader) {
+            (true, Some(reader)) => Err(StatementError::new(
+                StatementErrorKind::DependentObjects,
+                format!(
+                    "cannot delete topic \"{}\" because \"{}\" reads it",
+                    relation.topic_name, reader.name
+                ),
+            )
+            .into()),
+            (true, None) => Ok(Some(Change::DropTopic(relation.topic_name.clone()))),
+            (false, reader) => {
+                let keeps = reader.is_some() || self.settings.dialect_name() == "ksqldb";
+                let entry = TopicEntry::of_relation(relation).filter(|_| keeps);
+                Ok(entry.map(|entry| Change::PutTopic(Box::new(entry))))
+            }
+        }
     }
 
     pub(super) fn warn_of_transaction(&mut self, word: &str) {
@@ -459,12 +593,13 @@ fn start(
     relation: Relation,
     query: Option<Query>,
 ) -> Result<()> {
-    if let Some(topic) = relation.topic {
+    if let Some(topic) = relation.topic.filter(|_| !relation.over_records) {
         engine
             .schemas
             .insert(topic, relation.log_schema(), relation.key.clone());
     }
-    engine.mill.add_relation(Arc::new(relation))?;
+    // A table over many records takes a while to fill.
+    tokio::task::block_in_place(|| engine.mill.add_relation(Arc::new(relation)))?;
     if let Some(query) = query {
         let bindings = bind(&query.plan, catalog)?;
         engine.mill.add_query(Arc::new(query), bindings)?;
@@ -473,11 +608,18 @@ fn start(
 }
 
 /// Lets go of what is no longer in the catalog.
-fn forget(engine: &Engine, relations: &[Arc<Relation>], ids: &[RelationId], queries: &[String]) {
+fn forget(
+    engine: &Engine,
+    catalog: &Catalog,
+    relations: &[Arc<Relation>],
+    ids: &[RelationId],
+    queries: &[String],
+) {
     engine.mill.remove(ids, queries);
     for relation in relations {
         engine.writes.forget(relation.id);
         if let Some(topic) = relation.topic
+            && catalog.topics().all(|entry| entry.id != topic)
             && let Err(error) = engine.log.drop_topic(log_store::TopicId(topic))
         {
             tracing::warn!(relation = %relation.name, %error, "topic could not be dropped; the next start will try again");
@@ -575,8 +717,28 @@ fn relation_id(number: u64) -> Result<RelationId> {
     })
 }
 
-/// The columns of a declared relation, and the positions of its primary key.
-fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
+/// What becomes of old rows in the topic that a relation makes for itself.
+fn cleanup_of(relation: &Relation) -> Cleanup {
+    if relation.kind == RelationKind::Table && !relation.key.is_empty() {
+        Cleanup::Compact {
+            tombstone_retention_ms: TOMBSTONE_RETENTION_MS,
+        }
+    } else {
+        Cleanup::Delete
+    }
+}
+
+/// The columns of a declared relation.
+struct Columns {
+    schema: SchemaRef,
+    /// Positions of the primary key.
+    key: Vec<usize>,
+    /// Positions of what is in a record's key: the primary key, or a stream's `KEY` columns.
+    record_key: Vec<usize>,
+    headers: Vec<HeaderColumn>,
+}
+
+fn columns(create: &CreateSource) -> Result<Columns> {
     if create.columns.is_empty() {
         return Err(StatementError::new(
             StatementErrorKind::InvalidDefinition,
@@ -585,16 +747,19 @@ fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
         .into());
     }
     let mut fields = Vec::with_capacity(create.columns.len());
-    for column in &create.columns {
+    let (mut record_key, mut headers) = (Vec::new(), Vec::new());
+    for (position, column) in create.columns.iter().enumerate() {
         match &column.kind {
-            ColumnKind::Plain | ColumnKind::Key => {}
-            ColumnKind::Headers | ColumnKind::Header(_) => {
-                return Err(StatementError::new(
-                    StatementErrorKind::Unsupported,
-                    "header columns are not supported",
-                )
-                .into());
-            }
+            ColumnKind::Plain => {}
+            ColumnKind::Key => record_key.push(position),
+            ColumnKind::Headers => headers.push(HeaderColumn {
+                column: position,
+                name: None,
+            }),
+            ColumnKind::Header(name) => headers.push(HeaderColumn {
+                column: position,
+                name: Some(name.clone()),
+            }),
         }
         fields.push(planner::types::field(
             &column.name.value,
@@ -632,7 +797,15 @@ fn columns(create: &CreateSource) -> Result<(SchemaRef, Vec<usize>)> {
             .into());
         }
     }
-    Ok((Arc::new(Schema::new(fields)), key))
+    if create.kind == AstKind::Table {
+        record_key = key.clone();
+    }
+    Ok(Columns {
+        schema: Arc::new(Schema::new(fields)),
+        key,
+        record_key,
+        headers,
+    })
 }
 
 fn check_columns(fields: &[Field]) -> Result<()> {
@@ -666,8 +839,22 @@ fn check_columns(fields: &[Field]) -> Result<()> {
     Ok(())
 }
 
-fn timestamp_column(columns: &SchemaRef, name: Option<&str>) -> Result<Option<usize>> {
-    let Some(name) = name else { return Ok(None) };
+/// Position of the column that is the event time; with a format of its text it may be text.
+fn timestamp_column(
+    columns: &SchemaRef,
+    name: Option<&str>,
+    has_format: bool,
+) -> Result<Option<usize>> {
+    let Some(name) = name else {
+        if has_format {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                "option \"timestamp_format\" needs option \"timestamp\"",
+            )
+            .into());
+        }
+        return Ok(None);
+    };
     let position = columns
         .fields()
         .iter()
@@ -679,7 +866,12 @@ fn timestamp_column(columns: &SchemaRef, name: Option<&str>) -> Result<Option<us
             )
         })?;
     match columns.field(position).data_type() {
-        DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 => Ok(Some(position)),
+        DataType::Int64 | DataType::Timestamp(..) | DataType::Date32 if !has_format => {
+            Ok(Some(position))
+        }
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 if has_format => {
+            Ok(Some(position))
+        }
         other => Err(StatementError::new(
             StatementErrorKind::DatatypeMismatch,
             format!(
@@ -687,83 +879,7 @@ fn timestamp_column(columns: &SchemaRef, name: Option<&str>) -> Result<Option<us
                 planner::types::data_type_name(other)
             ),
         )
-        .with_hint("It must be TIMESTAMP, TIMESTAMPTZ, DATE, or BIGINT milliseconds.")
+        .with_hint("It must be TIMESTAMP, TIMESTAMPTZ, DATE, or BIGINT milliseconds; with TIMESTAMP_FORMAT, VARCHAR.")
         .into()),
     }
-}
-
-fn topic_options(options: &Options) -> Result<TopicOptions> {
-    let mut parsed = TopicOptions {
-        topic: None,
-        partitions: None,
-        retention_ms: None,
-        retention_bytes: None,
-        timestamp: None,
-        state_limit: None,
-    };
-    for option in options {
-        let invalid = || {
-            StatementError::new(
-                StatementErrorKind::InvalidParameterValue,
-                format!(
-                    "invalid value for option \"{}\": \"{}\"",
-                    option.name,
-                    option.value.as_str()
-                ),
-            )
-            .at(Some(option.position))
-        };
-        let number = || {
-            option
-                .value
-                .as_i64()
-                .and_then(|n| u64::try_from(n).ok())
-                .ok_or_else(invalid)
-        };
-        match option.name.to_ascii_lowercase().as_str() {
-            "kafka_topic" | "topic" => parsed.topic = Some(option.value.as_str().to_owned()),
-            "partitions" => {
-                let partitions = number()?;
-                if !(1..=1024).contains(&partitions) {
-                    return Err(invalid().into());
-                }
-                parsed.partitions = Some(partitions as u32);
-            }
-            "replicas" => {
-                number()?;
-            }
-            "retention_ms" => parsed.retention_ms = Some(number()?),
-            "retention_bytes" => parsed.retention_bytes = Some(number()?),
-            "state_limit" => {
-                let bytes = parse_bytes(option.value.as_str()).ok_or_else(invalid)?;
-                parsed.state_limit = Some(bytes).filter(|bytes| *bytes > 0);
-            }
-            "timestamp" => parsed.timestamp = Some(option.value.as_str().to_owned()),
-            "format" | "key_format" | "value_format" => {
-                match option.value.as_str().to_ascii_uppercase().as_str() {
-                    // Clients that speak Kafka's protocol will see rows in this form; inside they are
-                    // columnar whatever it is.
-                    "JSON" | "KAFKA" | "NONE" | "DELIMITED" => {}
-                    other => {
-                        return Err(StatementError::new(
-                            StatementErrorKind::Unsupported,
-                            format!("format {other} is not supported"),
-                        )
-                        .at(Some(option.position))
-                        .into());
-                    }
-                }
-            }
-            other => {
-                return Err(StatementError::new(
-                    StatementErrorKind::InvalidParameterValue,
-                    format!("unrecognized option \"{other}\""),
-                )
-                .at(Some(option.position))
-                .with_hint("Options are topic, partitions, retention_ms, retention_bytes, timestamp, state_limit, value_format, key_format.")
-                .into());
-            }
-        }
-    }
-    Ok(parsed)
 }

@@ -73,6 +73,7 @@ impl Session {
             text: query.to_string(),
             status: QueryStatus::Running,
             from_beginning: self.settings.begins_with_history(),
+            every_change: false,
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: self.settings.state_limit(),

@@ -45,6 +45,13 @@ const SETTINGS: &[Setting] = &[
         "Where a new query begins: with what its inputs hold already, or with what comes.",
     ),
     setting(
+        "cache.max.bytes.buffering",
+        "0",
+        Check::Integer,
+        false,
+        "In ksqlDB's dialect: 0 shows every change of a table in its changelog, more lets changes of one key within an epoch be one.",
+    ),
+    setting(
         "client_encoding",
         "UTF8",
         Check::OneOf(&["UTF8", "UTF-8", "utf8", "utf-8", "UNICODE", "SQL_ASCII"]),
@@ -448,6 +455,11 @@ impl Settings {
     /// Whether a read waits for all that was written before.
     pub fn is_strict(&self) -> bool {
         self.get("consistency") == "strict"
+    }
+
+    /// Whether a new table's changelog shows each change that each input row makes.
+    pub fn emits_every_change(&self) -> bool {
+        self.dialect_name() == "ksqldb" && self.get("cache.max.bytes.buffering") == "0"
     }
 
     pub fn emits_epoch(&self) -> bool {

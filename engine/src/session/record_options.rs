@@ -1,0 +1,328 @@
+//! What `WITH (…)` says of a relation's topic and of how its rows look as records.
+
+use arrow_schema::{DataType, SchemaRef};
+use sql::ast::{Options, WithOption};
+
+use crate::catalog::{Relation, RelationKind};
+use crate::error::{Result, StatementError, StatementErrorKind};
+use crate::records::{Format, HeaderColumn, KeyWindow, RecordFormat};
+use crate::session::settings::parse_bytes;
+
+/// What `WITH (…)` says.
+#[derive(Debug, Default)]
+pub struct TopicOptions {
+    pub topic: Option<String>,
+    pub partitions: Option<u32>,
+    pub retention_ms: Option<u64>,
+    pub retention_bytes: Option<u64>,
+    /// Bytes of state that the query may hold.
+    pub state_limit: Option<u64>,
+    /// Name of the column that is the event time.
+    pub timestamp: Option<String>,
+    key_format: Option<Format>,
+    value_format: Option<Format>,
+    wrap_single_value: Option<bool>,
+    key_delimiter: Option<char>,
+    value_delimiter: Option<char>,
+    timestamp_format: Option<String>,
+    window_type: Option<String>,
+    window_size_ms: Option<i64>,
+}
+
+impl TopicOptions {
+    /// Reads the options of a `CREATE`.
+    ///
+    /// # Errors
+    /// When a name is not known, a value is not one for it, or two contradict each other.
+    pub fn parse(options: &Options) -> Result<Self> {
+        let mut parsed = Self::default();
+        for option in options {
+            parsed.take(option)?;
+        }
+        let has_format = options.get("format").is_some();
+        for name in ["key_format", "value_format"] {
+            if has_format && options.get(name).is_some() {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidParameterValue,
+                    format!("option \"{name}\" contradicts option \"format\", which sets both"),
+                )
+                .into());
+            }
+        }
+        match (parsed.window_type.as_deref(), parsed.window_size_ms) {
+            (Some("TUMBLING" | "HOPPING"), None) => Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                "option \"window_type\" needs option \"window_size\"",
+            )
+            .with_hint("Such as WINDOW_SIZE = '10 SECONDS'.")
+            .into()),
+            (Some("SESSION") | None, Some(_)) => Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                "option \"window_size\" is for tumbling and hopping windows only",
+            )
+            .into()),
+            _ => Ok(parsed),
+        }
+    }
+
+    pub fn has_timestamp_format(&self) -> bool {
+        self.timestamp_format.is_some()
+    }
+
+    fn take(&mut self, option: &WithOption) -> Result<()> {
+        let text = option.value.as_str();
+        let invalid = || {
+            StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                format!("invalid value for option \"{}\": \"{text}\"", option.name),
+            )
+            .at(Some(option.position))
+        };
+        let number = || {
+            option
+                .value
+                .as_i64()
+                .and_then(|n| u64::try_from(n).ok())
+                .ok_or_else(invalid)
+        };
+        let format = || -> Result<Format> {
+            Ok(match text.to_ascii_uppercase().as_str() {
+                "JSON" => Format::Json,
+                "DELIMITED" => Format::Delimited,
+                "KAFKA" => Format::Kafka,
+                "NONE" => Format::None,
+                other => {
+                    return Err(StatementError::new(
+                        StatementErrorKind::Unsupported,
+                        format!("format {other} is not supported"),
+                    )
+                    .at(Some(option.position))
+                    .with_hint("Formats are JSON, DELIMITED, KAFKA and NONE.")
+                    .into());
+                }
+            })
+        };
+        match option.name.as_str() {
+            "kafka_topic" | "topic" => {
+                if text.is_empty() {
+                    return Err(invalid().into());
+                }
+                self.topic = Some(text.to_owned());
+            }
+            "partitions" => {
+                let partitions = number()?;
+                if !(1..=1024).contains(&partitions) {
+                    return Err(invalid().into());
+                }
+                self.partitions = Some(partitions as u32);
+            }
+            "replicas" => {
+                // One node keeps one copy, whatever is asked for.
+                number()?;
+            }
+            "retention_ms" => self.retention_ms = Some(number()?),
+            "retention_bytes" => self.retention_bytes = Some(number()?),
+            "state_limit" => {
+                let bytes = parse_bytes(text).ok_or_else(invalid)?;
+                self.state_limit = Some(bytes).filter(|bytes| *bytes > 0);
+            }
+            "timestamp" => self.timestamp = Some(text.to_owned()),
+            "timestamp_format" => self.timestamp_format = Some(text.to_owned()),
+            "format" => {
+                self.key_format = Some(format()?);
+                self.value_format = Some(format()?);
+            }
+            "key_format" => self.key_format = Some(format()?),
+            "value_format" => self.value_format = Some(format()?),
+            "wrap_single_value" => {
+                self.wrap_single_value = Some(option.value.as_bool().ok_or_else(invalid)?);
+            }
+            "key_delimiter" => self.key_delimiter = Some(delimiter(text).ok_or_else(invalid)?),
+            "value_delimiter" => self.value_delimiter = Some(delimiter(text).ok_or_else(invalid)?),
+            "window_type" => match text.to_ascii_uppercase().as_str() {
+                known @ ("TUMBLING" | "HOPPING" | "SESSION") => {
+                    self.window_type = Some(known.to_owned());
+                }
+                _ => return Err(invalid().into()),
+            },
+            "window_size" => self.window_size_ms = Some(duration_ms(text).ok_or_else(invalid)?),
+            other => {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidParameterValue,
+                    format!("unrecognized option \"{other}\""),
+                )
+                .at(Some(option.position))
+                .with_hint(
+                    "Options are kafka_topic, partitions, retention_ms, retention_bytes, state_limit, timestamp, \
+                     timestamp_format, format, key_format, value_format, key_delimiter, \
+                     value_delimiter, wrap_single_value, window_type, window_size.",
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// How the rows look as records. What is not said is as in `inherited` (the format of the relation
+    /// that a query reads), else by default.
+    ///
+    /// # Errors
+    /// When a format cannot hold the columns that it would have to.
+    pub fn record_format(
+        &self,
+        columns: &SchemaRef,
+        kind: RelationKind,
+        key_columns: Vec<usize>,
+        headers: Vec<HeaderColumn>,
+        inherited: Option<&RecordFormat>,
+    ) -> Result<RecordFormat> {
+        let default = RecordFormat::default();
+        let base = inherited.unwrap_or(&default);
+        let value_width = columns.fields().len() - key_columns.len() - headers.len();
+        let key_default = match self.key_format.is_none() && !kafka_takes(columns, &key_columns) {
+            // Kafka's own serializers take one column of a simple type.
+            true if base.key == Format::Kafka => Format::Json,
+            _ => base.key,
+        };
+        let format = RecordFormat {
+            key: self.key_format.unwrap_or(key_default),
+            value: self.value_format.unwrap_or(base.value),
+            wrap_single_value: self.wrap_single_value.unwrap_or(true),
+            key_delimiter: self.key_delimiter.unwrap_or(base.key_delimiter),
+            value_delimiter: self.value_delimiter.unwrap_or(base.value_delimiter),
+            timestamp_format: self.timestamp_format.clone(),
+            window: match (self.window_type.as_deref(), self.window_size_ms) {
+                (Some("SESSION"), _) => Some(KeyWindow::Session),
+                (Some(_), Some(size_ms)) => Some(KeyWindow::Time { size_ms }),
+                _ => None,
+            },
+            key_columns,
+            headers,
+        };
+        let refuse = |message: String| -> Result<RecordFormat> {
+            Err(StatementError::new(StatementErrorKind::InvalidDefinition, message).into())
+        };
+        if let Some(wrap) = self.wrap_single_value {
+            if value_width != 1 {
+                return refuse(
+                    "option \"wrap_single_value\" is for relations with one value column".into(),
+                );
+            }
+            if format.value != Format::Json {
+                return refuse(format!(
+                    "option \"wrap_single_value\" = {wrap} is for format JSON only"
+                ));
+            }
+        }
+        if self.value_delimiter.is_some() && format.value != Format::Delimited
+            || self.key_delimiter.is_some() && format.key != Format::Delimited
+        {
+            return refuse("a delimiter is for format DELIMITED only".into());
+        }
+        if format.key == Format::Kafka && !kafka_takes(columns, &format.key_columns) {
+            return refuse(
+                "format KAFKA takes a key of one column of type INT, BIGINT, DOUBLE, VARCHAR or BYTES"
+                    .into(),
+            );
+        }
+        let values: Vec<usize> = (0..columns.fields().len())
+            .filter(|column| {
+                !format.key_columns.contains(column)
+                    && !format.headers.iter().any(|header| header.column == *column)
+            })
+            .collect();
+        if format.value == Format::Kafka && !kafka_takes(columns, &values) {
+            return refuse(
+                "format KAFKA takes a value of one column of type INT, BIGINT, DOUBLE, VARCHAR or BYTES"
+                    .into(),
+            );
+        }
+        for (format, of, what) in [
+            (format.value, &values, "value"),
+            (format.key, &format.key_columns, "key"),
+        ] {
+            if format == Format::Delimited
+                && let Some(column) = of.iter().find(|column| is_nested(columns, **column))
+            {
+                return refuse(format!(
+                    "format DELIMITED cannot hold column \"{}\" of the {what}, which is nested",
+                    columns.field(*column).name()
+                ));
+            }
+            if format == Format::None && !of.is_empty() {
+                return refuse(format!(
+                    "format NONE holds no {what}, but there are {what} columns"
+                ));
+            }
+        }
+        if kind == RelationKind::Table && format.key == Format::None {
+            return refuse("a table needs a key, so its key format cannot be NONE".into());
+        }
+        Ok(format)
+    }
+}
+
+/// Columns that Kafka's own serializers take: none, or one of a simple type.
+fn kafka_takes(columns: &SchemaRef, chosen: &[usize]) -> bool {
+    match chosen {
+        [] => true,
+        [column] => matches!(
+            columns.field(*column).data_type(),
+            DataType::Int32
+                | DataType::Int64
+                | DataType::Float64
+                | DataType::Utf8
+                | DataType::Utf8View
+                | DataType::LargeUtf8
+                | DataType::Binary
+                | DataType::BinaryView
+        ),
+        _ => false,
+    }
+}
+
+fn is_nested(columns: &SchemaRef, column: usize) -> bool {
+    columns.field(column).data_type().is_nested()
+}
+
+/// One character, or ksqlDB's words for two that are hard to write.
+fn delimiter(text: &str) -> Option<char> {
+    match text.to_ascii_uppercase().as_str() {
+        "TAB" => return Some('\t'),
+        "SPACE" => return Some(' '),
+        _ => {}
+    }
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(character), None) => Some(character),
+        _ => None,
+    }
+}
+
+/// Such as `10 SECONDS`, in milliseconds.
+fn duration_ms(text: &str) -> Option<i64> {
+    let mut words = text.split_whitespace();
+    let number: i64 = words.next()?.parse().ok().filter(|number| *number > 0)?;
+    let unit = words.next()?.to_ascii_uppercase();
+    let unit_ms = match unit.strip_suffix('S').unwrap_or(&unit) {
+        "MILLISECOND" => 1,
+        "SECOND" => 1_000,
+        "MINUTE" => 60_000,
+        "HOUR" => 3_600_000,
+        "DAY" => 86_400_000,
+        _ => return None,
+    };
+    words.next().is_none().then_some(())?;
+    number.checked_mul(unit_ms)
+}
+
+/// Where the columns of a source's record key stand among a query's columns; none if one is missing.
+pub fn inherited_key(source: &Relation, columns: &SchemaRef) -> Vec<usize> {
+    let positions: Option<Vec<usize>> = source
+        .format
+        .key_columns
+        .iter()
+        .map(|column| columns.index_of(source.columns.field(*column).name()).ok())
+        .collect();
+    positions.unwrap_or_default()
+}
