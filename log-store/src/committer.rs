@@ -96,19 +96,18 @@ impl Shared {
         requests: Vec<Vec<Prepared>>,
         failure: GroupFailure,
     ) -> Vec<Answer> {
-        let waiting = failure.settled.iter().filter(|s| s.is_none()).count();
-        let settled = failure.settled;
         let error = self.failed_group(failure.cause);
-        // There may be room for some of them.
-        let one_by_one = matches!(error, LogError::DiskFull) && waiting > 1;
+        // There may be room for some of them; and what was refused may have been so because of another that now fails.
+        let one_by_one = matches!(error, LogError::DiskFull) && requests.len() > 1;
         let answer = |(request, settled): (Vec<Prepared>, Option<Answer>)| match settled {
-            Some(answer) => answer,
-            None if one_by_one => match self.commit(&[request]) {
+            Some(Ok(answer)) => Ok(answer),
+            _ if one_by_one => match self.commit(&[request]) {
                 Ok(mut answers) => answers.pop().expect("one append has one answer"),
                 Err(failure) => Err(self.failed_group(failure.cause)),
             },
-            None => Err(error.clone()),
+            settled => settled.unwrap_or(Err(error.clone())),
         };
+        let settled = failure.settled;
         requests.into_iter().zip(settled).map(answer).collect()
     }
 

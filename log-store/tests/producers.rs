@@ -295,3 +295,45 @@ fn producers_are_forgotten_when_they_are_quiet_or_too_many() {
         assert!(ids(&harness).len() <= 6);
     }
 }
+
+/// However the appends are grouped: one that finds no room takes no other with it, and a duplicate of what was written
+/// is one.
+#[test]
+fn a_full_disk_refuses_only_what_does_not_fit() {
+    let harness = Harness::new(LogConfig {
+        segment_bytes_max: 1 << 20,
+        ..config()
+    });
+    harness.send(0, 1).unwrap();
+    for n in 0..100 {
+        harness.disk.set_capacity(Some(harness.disk.used() + 1000));
+        let next = n * 2 + 1;
+        let handles = [
+            harness.batch(0, 1, 0, next - 1, 1),
+            harness.batch(0, 1, 0, next, 1),
+            harness.batch(0, 1, 0, next, 1),
+            batch(&harness.topic, 0, &[(0, 0); 500]),
+            harness.batch(0, 1, 0, next + 1, 1),
+            harness.batch(0, 1, 0, next + 9, 1),
+        ]
+        .map(|batch| harness.log.append(vec![batch]));
+        let answers = handles.map(|handle| handle.wait().map(|appended| first(&appended)));
+        let at = next as u64;
+        assert!(
+            matches!(
+                answers,
+                [
+                    Ok((before, true)),
+                    Ok((once, false)),
+                    Ok((again, true)),
+                    Err(LogError::DiskFull),
+                    Ok((after, false)),
+                    Err(LogError::OutOfOrderSequence { .. }),
+                ] if before + 1 == at && once == at && again == at && after == at + 1
+            ),
+            "{answers:?}"
+        );
+        harness.disk.set_capacity(None);
+    }
+    assert_eq!(harness.end(0), Offset(201));
+}
