@@ -78,7 +78,7 @@ impl LogConfig {
             maintenance_interval_ms: 10_000,
             manifest_bytes: 64 << 20,
             producer_expiry_ms: 7 * 24 * 3600 * 1000,
-            producers_max: 2000,
+            producers_max: 1000,
             accept_data_loss: false,
         }
     }

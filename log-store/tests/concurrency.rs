@@ -6,14 +6,15 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
 };
 
 use log_store::{
-    Epoch, Log, LogConfig, Offset, PartitionId, RealDisk, SystemClock, Topic, TopicConfig,
+    Epoch, Log, LogConfig, NewBatch, Offset, PartitionId, ProducerStamp, RealDisk, SystemClock,
+    Topic, TopicConfig,
 };
 use support::{Row, batch, read_from, rows::RowCodec};
 
@@ -196,4 +197,91 @@ async fn a_watch_wakes_for_its_partitions_alone() {
     log.close().unwrap();
     watch.changed().await;
     other.changed().await;
+}
+
+/// Producers that send everything twice, while the topic grows, forgets and is looked after: everything is there once.
+#[test]
+fn producers_are_exact_while_their_topic_changes() {
+    const PRODUCERS: i64 = 3;
+    const BATCHES: i32 = 120;
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        segment_bytes_max: 4 << 10,
+        tail_bytes_max: 8 << 10,
+        manifest_bytes: 4 << 10,
+        maintenance_interval_ms: 1,
+        ..LogConfig::new(dir.path())
+    };
+    let open = || {
+        let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
+        Log::open(config.clone(), disk, clock, Arc::new(RowCodec)).unwrap()
+    };
+    let (log, _) = open();
+    let topic = log.create_topic(TopicConfig::ingested("t", 1)).unwrap();
+    let written: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+    let grow_and_forget = |grown: u32| {
+        if grown > topic.partitions().len() as u32 {
+            log.add_partitions(topic.id(), grown).unwrap();
+        }
+        for partition in topic.partitions() {
+            let before = Offset(partition.end_offset().0 / 2);
+            let start = log.delete_records(topic.id(), partition.id(), before);
+            assert!(start.unwrap() >= before);
+        }
+        log.run_maintenance_once().unwrap();
+    };
+    let so_far = || {
+        written
+            .iter()
+            .map(|n| n.load(Ordering::SeqCst))
+            .sum::<u64>()
+    };
+    thread::scope(|scope| {
+        let produce = |id| {
+            let (log, topic, written) = (&log, &topic, &written);
+            scope.spawn(move || {
+                let mut sequences = [0i32; 4];
+                for index in 0..BATCHES {
+                    let partition = index as usize % topic.partitions().len();
+                    let rows = vec![(0, index as u64); 1 + index as usize % 2];
+                    let stamped = NewBatch {
+                        producer: Some(ProducerStamp {
+                            id,
+                            epoch: 0,
+                            sequence: sequences[partition],
+                        }),
+                        ..batch(topic, partition as u32, &rows)
+                    };
+                    let handles = [stamped.clone(), stamped].map(|batch| log.append(vec![batch]));
+                    let [once, again] = handles.map(|handle| handle.wait().unwrap());
+                    assert_eq!(
+                        (once.duplicates, again.duplicates),
+                        (vec![false], vec![true])
+                    );
+                    assert_eq!(once.base_offsets, again.base_offsets);
+                    sequences[partition] += rows.len() as i32;
+                    written[partition].fetch_add(rows.len() as u64, Ordering::SeqCst);
+                }
+            })
+        };
+        let producers: Vec<_> = (0..PRODUCERS).map(produce).collect();
+        while !producers.iter().all(|producer| producer.is_finished()) {
+            grow_and_forget(1 + (so_far() / 60).min(3) as u32);
+        }
+    });
+    grow_and_forget(4);
+    let check = |topic: &Topic| {
+        assert_eq!(topic.partitions().len(), 4);
+        for (partition, written) in topic.partitions().iter().zip(&written) {
+            assert_eq!(partition.end_offset().0, written.load(Ordering::SeqCst));
+            let rows = read_from(partition, partition.start_offset(), 1000, Epoch::MAX).unwrap();
+            let start = partition.start_offset().0;
+            assert_eq!(rows.len() as u64, partition.end_offset().0 - start);
+            assert!(start >= partition.end_offset().0 / 2);
+        }
+    };
+    check(&topic);
+    drop((topic, log));
+    let (log, _) = open();
+    check(&log.topic_by_name("t").unwrap());
 }
