@@ -4,10 +4,14 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::Int8Type;
 use arrow::row::{RowConverter, SortField};
-use log_store::{Body, BodyCodec, NewBody, RowKeys};
+use log_store::{Body, BodyCodec, BodyKind, NewBody, RowKeys};
 
 use crate::body_codec::{self, Schemas};
 use crate::catalog::LOG_WEIGHT;
+use crate::records::{BatchError, KafkaBatch, retain_records};
+
+/// What the records of one batch may take decompressed.
+const RECORDS_BYTES_MAX: usize = 256 << 20;
 
 /// The engine's knowledge of bodies.
 pub struct Codec {
@@ -51,6 +55,9 @@ impl BodyCodec for Codec {
     }
 
     fn keys(&self, body: &Body) -> Result<RowKeys, String> {
+        if body.kind == BodyKind::RAW {
+            return keys_of_records(body).map_err(|error| error.to_string());
+        }
         let batch = self
             .decode(body)?
             .ok_or_else(|| "bodies of this topic have no keys".to_owned())?;
@@ -85,6 +92,9 @@ impl BodyCodec for Codec {
     }
 
     fn retain(&self, body: &Body, keep: &[bool]) -> Result<NewBody, String> {
+        if body.kind == BodyKind::RAW {
+            return retain_of_records(body, keep).map_err(|error| error.to_string());
+        }
         let batch = self
             .decode(body)?
             .ok_or_else(|| "bodies of this topic cannot be read".to_owned())?;
@@ -92,6 +102,43 @@ impl BodyCodec for Codec {
             .map_err(|error| error.to_string())?;
         encode(&kept, body.schema_id)
     }
+}
+
+/// The keys of Kafka's records. Those without one are taken for one key, of which the last stays.
+fn keys_of_records(body: &Body) -> Result<RowKeys, BatchError> {
+    let records = KafkaBatch::new(body.bytes.clone())?.records(RECORDS_BYTES_MAX)?;
+    let mut keys = RowKeys::default();
+    let mut key = Vec::new();
+    for record in &records {
+        let record = record?;
+        key.clear();
+        if let Some(bytes) = record.key {
+            // An empty key is not the same as none.
+            key.push(1);
+            key.extend_from_slice(bytes);
+        }
+        keys.push(&key, record.value.is_none());
+    }
+    Ok(keys)
+}
+
+fn retain_of_records(body: &Body, keep: &[bool]) -> Result<NewBody, BatchError> {
+    let batch = KafkaBatch::new(body.bytes.clone())?;
+    let records = batch.records(RECORDS_BYTES_MAX)?;
+    // Offsets have gaps where records are gone already.
+    let mut kept = Vec::with_capacity(keep.len());
+    for (record, keep) in records.iter().zip(keep) {
+        let delta = record?.offset_delta;
+        if *keep {
+            kept.push(delta);
+        }
+    }
+    let keep = |delta: i32| kept.binary_search(&delta).is_ok();
+    Ok(NewBody {
+        kind: BodyKind::RAW,
+        schema_id: body.schema_id,
+        bytes: retain_records(&batch, keep, RECORDS_BYTES_MAX)?,
+    })
 }
 
 fn encode(batch: &RecordBatch, schema_id: u32) -> Result<NewBody, String> {
@@ -170,6 +217,43 @@ mod tests {
         assert_eq!(keys.key(0), keys.key(2));
         assert_ne!(keys.key(0), keys.key(1));
         assert_eq!(keys.tombstones, [false, false, true]);
+    }
+
+    fn records(bytes: bytes::Bytes, rows: u32) -> Body {
+        Body {
+            topic: TopicId(9),
+            kind: BodyKind::RAW,
+            schema_id: 0,
+            rows,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn records_of_kafka_are_told_apart_by_their_keys_and_thinned_out() {
+        let codec = Codec::new(Schemas::default());
+        let mut builder = crate::records::BatchBuilder::new(crate::records::Codec::Lz4);
+        builder.append(1, Some(b"a"), Some(b"1"));
+        builder.append(2, Some(b""), Some(b"2"));
+        builder.append(3, None, Some(b"3"));
+        builder.append(4, Some(b"a"), None);
+        let whole = records(builder.build(0), 4);
+        let keys = codec.keys(&whole).unwrap();
+        assert_eq!(keys.key(0), keys.key(3));
+        assert_ne!(keys.key(1), keys.key(2));
+        assert_eq!(keys.tombstones, [false, false, false, true]);
+        // Twice, so that there are gaps already.
+        let once = codec.retain(&whole, &[false, true, true, true]).unwrap();
+        let once = records(once.bytes, 3);
+        assert_eq!(codec.keys(&once).unwrap().ends.len(), 3);
+        let twice = codec.retain(&once, &[false, true, true]).unwrap();
+        let batch = KafkaBatch::new(twice.bytes).unwrap();
+        batch.validate().unwrap();
+        let left = batch.records(1 << 20).unwrap();
+        let left: Vec<_> = left.iter().map(|record| record.unwrap()).collect();
+        let offsets: Vec<i32> = left.iter().map(|record| record.offset_delta).collect();
+        assert_eq!(offsets, [2, 3]);
+        assert_eq!(left[1].value, None);
     }
 
     #[test]
