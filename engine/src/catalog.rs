@@ -118,6 +118,9 @@ pub struct TopicEntry {
     /// Its number in the log.
     pub id: u32,
     pub contents: TopicContents,
+    /// What clients have set of it, by Kafka's names.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What a topic's batches hold.
@@ -153,6 +156,7 @@ impl TopicEntry {
                 log_schema: relation.log_schema(),
                 format: relation.format.clone(),
             })),
+            settings: BTreeMap::new(),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::processing_log::{self, PROCESSING_LOG, ProcessingLog};
 use crate::records::RecordFormat;
 use crate::session::{Session, SessionParameters};
 use crate::state_store::StateStore;
+use crate::topics::ClusterId;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -73,6 +74,7 @@ pub struct Engine {
     pub(crate) mill: Arc<Mill>,
     pub(crate) schemas: Schemas,
     pub(crate) logins: Logins,
+    pub(crate) cluster: ClusterId,
     catalog: RwLock<Arc<Catalog>>,
     catalog_topic: Topic,
     /// Held by a DDL statement from its checks to its end.
@@ -96,6 +98,7 @@ impl Engine {
             source,
         })?;
         let schemas = Schemas::default();
+        let cluster = ClusterId::open(&config.data_dir)?;
         let log = open_log(&config, &schemas)?;
         let catalog_topic = match log.topic_by_name(CATALOG_TOPIC) {
             Some(topic) => topic,
@@ -136,6 +139,7 @@ impl Engine {
             log,
             mill,
             schemas,
+            cluster,
             catalog: RwLock::new(Arc::new(catalog)),
             catalog_topic,
             ddl: Arc::default(),

@@ -33,6 +33,7 @@ pub mod session;
 pub mod state;
 mod state_store;
 mod tables;
+pub mod topics;
 mod write_locks;
 
 pub use engine::{Engine, EngineConfig};
