@@ -25,7 +25,7 @@ impl Codec {
 
     /// `None` for a topic that is not columnar, or not known yet.
     fn decode(&self, body: &Body) -> Result<Option<RecordBatch>, String> {
-        if body.kind == log_store::BodyKind::RAW {
+        if body.kind == BodyKind::RAW {
             return Ok(None);
         }
         let Some(schema) = self.schemas.get(body.topic.0, body.schema_id) else {

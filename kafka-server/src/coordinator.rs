@@ -15,6 +15,8 @@ mod deadlines;
 pub mod group;
 mod group_records;
 pub mod groups;
+mod log_storage;
+mod produce;
 mod producer_ids;
 mod requests;
 mod sql;
@@ -28,11 +30,13 @@ mod wire;
 
 use std::sync::Arc;
 
-use clock::Clock;
+use clock::{Clock, SystemClock};
+use engine::Engine;
 use groups::{Groups, GroupsConfig};
 use storage::{Storage, StorageError};
 use transactions::{Transactions, TransactionsConfig};
 
+pub use log_storage::LogStorage;
 pub use requests::{Client, Node, VERSIONS};
 
 /// Bounds and times of the coordinator.
@@ -50,6 +54,25 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
+    /// The coordinator of an engine's topics, which also tells the engine of groups. Blocks.
+    ///
+    /// # Errors
+    /// When the log cannot be read or written.
+    pub fn of_engine(
+        engine: &Arc<Engine>,
+        config: CoordinatorConfig,
+    ) -> Result<Arc<Self>, StorageError> {
+        let storage = Arc::new(LogStorage::open(engine)?);
+        let coordinator = Arc::new(Self::open(
+            config,
+            storage,
+            Arc::new(SystemClock::default()),
+        )?);
+        let groups: std::sync::Weak<Self> = Arc::downgrade(&coordinator);
+        engine.set_consumer_groups(groups);
+        Ok(coordinator)
+    }
+
     /// Reads what the log has. Blocks.
     ///
     /// # Errors
