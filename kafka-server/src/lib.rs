@@ -1,4 +1,5 @@
 //! The Kafka front door.
 
 pub mod coordinator;
+pub mod decoding;
 pub mod sasl;

@@ -1,7 +1,7 @@
 //! The topics that the server keeps for itself: keyed records in one compacted partition.
 
 use bytes::Bytes;
-use log_store::{Cleanup, PartitionId, TopicConfig};
+use log_store::{Cleanup, Epoch, PartitionId, Topic, TopicConfig};
 
 use super::append::{RECORDS_BYTES_MAX, raw_body};
 use super::{Found, Prepared, TopicError, Topics};
@@ -14,7 +14,7 @@ pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_sta
 const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
 
 /// Small, so that compaction, which leaves the newest alone, has something to do.
-const SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENT_BYTES: u64 = 4 << 20;
 
 /// A record of an internal topic; no value means that the key is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Topics {
             )));
         }
         let log = &self.engine.log;
-        if log.topic_by_name(name).is_some() {
-            return Ok(());
+        if let Some(topic) = log.topic_by_name(name) {
+            return self.compact_internal(&topic);
         }
         let config = TopicConfig {
             cleanup: Cleanup::Compact {
@@ -42,9 +42,18 @@ impl Topics {
             segment_bytes: Some(SEGMENT_BYTES),
             ..TopicConfig::ingested(name, 1)
         };
-        log.create_topic(config)
-            .map(|_| ())
-            .map_err(|error| TopicError::of_log(error, name))
+        let topic = log
+            .create_topic(config)
+            .map_err(|error| TopicError::of_log(error, name))?;
+        self.compact_internal(&topic)
+    }
+
+    /// Nobody replays epochs of an internal topic: the last record of each key is all that counts.
+    fn compact_internal(&self, topic: &Topic) -> Result<(), TopicError> {
+        self.engine
+            .log
+            .set_compaction_bound(topic.id(), Epoch::MAX)
+            .map_err(|error| TopicError::of_log(error, topic.name()))
     }
 
     /// Puts records into a batch for an internal topic, to be appended with others.

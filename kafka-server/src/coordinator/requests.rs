@@ -5,6 +5,7 @@ mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod delete_groups;
 mod describe_groups;
+mod dispatch;
 mod end_txn;
 mod find_coordinator;
 mod heartbeat;

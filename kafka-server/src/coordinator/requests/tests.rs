@@ -365,3 +365,32 @@ async fn names_that_are_too_long_are_refused() {
     let code = answer.topics[0].partitions[0].error_code;
     assert_eq!(code, ResponseError::InvalidGroupId.code());
 }
+
+#[tokio::test]
+async fn every_kind_of_request_that_is_advertised_is_answered_and_no_bytes_do_harm() {
+    let coordinator = coordinator();
+    let node = Node {
+        id: 1.into(),
+        host: string("localhost"),
+        port: 9092,
+    };
+    for (key, from, to) in VERSIONS {
+        assert!(Coordinator::is_asked(*key));
+        for version in *from..=*to {
+            for bytes in [&[][..], &[0xff; 64], &[0; 64]] {
+                let mut out = BytesMut::new();
+                let body = Bytes::copy_from_slice(bytes);
+                let asked = (*key, version);
+                let answered = coordinator.answer(&node, CLIENT, asked, body, &mut out);
+                // What can be read is answered, whatever it says.
+                assert!(answered.await.is_err() || !out.is_empty() || *key == ApiKey::ListGroups);
+            }
+        }
+    }
+    let list = BytesMut::new();
+    let mut out = BytesMut::new();
+    let asked = (ApiKey::ListGroups, 0);
+    let answered = coordinator.answer(&node, CLIENT, asked, list.freeze(), &mut out);
+    assert_eq!(answered.await, Ok(()));
+    assert_eq!(out.len(), 6);
+}
