@@ -2,4 +2,5 @@
 
 pub mod coordinator;
 pub mod decoding;
+pub mod encryption;
 pub mod sasl;

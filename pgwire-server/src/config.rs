@@ -22,8 +22,12 @@ pub struct ServerConfig {
     pub message_bytes_max: usize,
     /// Prepared statements of one session.
     pub prepared_statements_max: usize,
+    /// Their texts together, bytes. What they are parsed to takes several times that.
+    pub prepared_text_bytes_max: usize,
     /// Portals of one session.
     pub portals_max: usize,
+    /// The values of their parameters together, bytes.
+    pub portal_bytes_max: usize,
     /// The certificate, if connections may be encrypted.
     pub tls: Option<Tls>,
     /// Whether connections must be encrypted.
@@ -40,7 +44,9 @@ impl Default for ServerConfig {
             shutdown_timeout: Duration::from_secs(5),
             message_bytes_max: 64 << 20,
             prepared_statements_max: 10_000,
+            prepared_text_bytes_max: 32 << 20,
             portals_max: 10_000,
+            portal_bytes_max: 128 << 20,
             tls: None,
             tls_required: false,
         }

@@ -96,9 +96,7 @@ pub async fn run(stream: TcpStream, server: Arc<Server>) {
 async fn open(wire: &mut Wire, server: &Server) -> Result<Opening, Failure> {
     let mut opening = negotiate(wire, &server.config).await?;
     if let Opening::Session(parameters) = &mut opening {
-        // The process talks to itself in the clear, but always says the password.
-        let is_owner = parameters.user == OWNER && wire.peer.ip().is_loopback();
-        if server.config.tls_required && !wire.encrypted && !is_owner {
+        if server.config.tls_required && !wire.encrypted {
             let report = Report::new(
                 sqlstate::INVALID_AUTHORIZATION,
                 "the server accepts encrypted connections only",
@@ -106,7 +104,7 @@ async fn open(wire: &mut Wire, server: &Server) -> Result<Opening, Failure> {
             .with_hint("Connect with sslmode=require, or a stricter mode.");
             return Err(Failure::Session(Box::new(report)));
         }
-        if is_owner || server.engine.asks_for_passwords() {
+        if parameters.user == OWNER || server.engine.asks_for_passwords() {
             authenticate(&server.engine, wire, &parameters.user).await?;
             parameters.authenticated = true;
         }

@@ -26,6 +26,7 @@ pub struct Prepared {
     /// Types of the parameters, as the client is told and as it sends them.
     parameter_oids: Vec<u32>,
     description: Description,
+    text_bytes: usize,
 }
 
 /// A prepared statement with values.
@@ -34,6 +35,8 @@ pub struct Portal {
     parameters: Vec<ScalarValue>,
     formats: ResultFormats,
     state: PortalState,
+    /// Of the values, as they were sent.
+    bytes: usize,
 }
 
 enum PortalState {
@@ -80,7 +83,13 @@ impl Connection {
                 format!("prepared statement \"{name}\" already exists"),
             );
         }
-        if self.prepared.len() >= self.server.config.prepared_statements_max {
+        // The unnamed one makes room for the next.
+        self.prepared.remove(&name);
+        let text_bytes: usize = self.prepared.values().map(|one| one.text_bytes).sum();
+        let config = &self.server.config;
+        if self.prepared.len() >= config.prepared_statements_max
+            || text_bytes + text.len() > config.prepared_text_bytes_max
+        {
             return Err(Report::new(
                 sqlstate::PROGRAM_LIMIT_EXCEEDED,
                 "too many prepared statements",
@@ -122,6 +131,7 @@ impl Connection {
             statement,
             parameter_oids: oids,
             description,
+            text_bytes: text.len(),
         };
         self.prepared.insert(name, Arc::new(prepared));
         backend::bare(&mut self.output.buffer, Bare::ParseComplete);
@@ -147,8 +157,22 @@ impl Connection {
                 format!("cursor \"{}\" already exists", bind.portal),
             );
         }
-        if self.portals.len() >= self.server.config.portals_max {
-            return Connection::refuse(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals");
+        // The unnamed one makes room for the next.
+        self.portals.remove(&bind.portal);
+        let bytes: usize = bind
+            .parameters
+            .iter()
+            .flatten()
+            .map(bytes::Bytes::len)
+            .sum();
+        let held: usize = self.portals.values().map(|portal| portal.bytes).sum();
+        let config = &self.server.config;
+        if self.portals.len() >= config.portals_max || held + bytes > config.portal_bytes_max {
+            return Err(
+                Report::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals")
+                    .with_hint("Close the ones you no longer need.")
+                    .into(),
+            );
         }
         let wanted = &prepared.description.parameters;
         if bind.parameters.len() != wanted.len() {
@@ -204,6 +228,7 @@ impl Connection {
             parameters,
             formats,
             state: PortalState::Ready,
+            bytes,
         };
         self.portals.insert(bind.portal, portal);
         backend::bare(&mut self.output.buffer, Bare::BindComplete);

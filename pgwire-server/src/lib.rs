@@ -31,4 +31,4 @@ mod wire;
 
 pub use config::ServerConfig;
 pub use server::serve;
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, end_point};

@@ -65,9 +65,11 @@ impl Tls {
     }
 }
 
+/// What a login over a connection to the server of this certificate is bound to: `tls-server-end-point`.
+///
 /// The certificate's hash by the function that its signature uses, or by SHA-256 where that is an older one. `None` where
 /// the signature has no such function, as Ed25519's: then RFC 5929 leaves it undefined.
-fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+pub fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let algorithm = signature_hash(certificate)?;
     Some(digest(algorithm, certificate).as_ref().to_vec())
 }

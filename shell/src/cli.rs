@@ -68,7 +68,8 @@ pub enum Command {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Shell")]
 pub struct ShellOptions {
-    /// Connect to a running server instead of starting one: HOST, HOST:PORT or a postgres:// URL.
+    /// Connect to a running server instead of starting one: HOST, HOST:PORT or a postgres:// URL. The password is taken
+    /// from the URL or PGPASSWORD, or asked for; PGSSLMODE and PGSSLROOTCERT mean what they mean to psql.
     #[arg(long, value_name = "HOST:PORT", env = "MILLPOND_CONNECT")]
     pub connect: Option<String>,
 

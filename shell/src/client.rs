@@ -6,17 +6,27 @@
 //!   rows ◄────────────┘  └── a task that drives the socket; it passes NOTICEs on, in order
 //! ```
 
+mod tls;
+
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::DbError;
-use tokio_postgres::{AsyncMessage, CancelToken, Config, NoTls, SimpleQueryStream};
+use tokio_postgres::{AsyncMessage, CancelToken, Config, SimpleQueryStream};
+
+use tls::Tls;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(Config);
+pub struct Target {
+    config: Config,
+    /// A file of certificates by which the server's is verified.
+    roots: Option<PathBuf>,
+}
 
 impl Target {
     /// Reads HOST, HOST:PORT, [IPv6]:PORT or a `postgres://` URL.
@@ -44,34 +54,68 @@ impl Target {
         if let (None, Ok(password)) = (config.get_password(), std::env::var("PGPASSWORD")) {
             config.password(password);
         }
+        let mut roots = std::env::var_os("PGSSLROOTCERT").map(PathBuf::from);
+        if let (false, Ok(mode)) = (text.contains("sslmode="), std::env::var("PGSSLMODE")) {
+            config.ssl_mode(match mode.as_str() {
+                "disable" => SslMode::Disable,
+                "allow" | "prefer" => SslMode::Prefer,
+                "require" => SslMode::Require,
+                "verify-ca" | "verify-full" if roots.is_some() => SslMode::Require,
+                "verify-ca" | "verify-full" => {
+                    return Err(format!("PGSSLMODE={mode} needs PGSSLROOTCERT"));
+                }
+                _ => return Err(format!("invalid PGSSLMODE \"{mode}\"")),
+            });
+        }
+        if config.get_ssl_mode() == SslMode::Disable {
+            roots = None;
+        }
         config
             .application_name("millpond shell")
             .connect_timeout(Duration::from_secs(10));
-        Ok(Self(config))
+        Ok(Self { config, roots })
     }
 
-    /// The same as another user, if one is given.
-    pub fn as_owner(mut self, owner: Option<(&str, &str)>) -> Self {
+    /// A server in this process, which asks for this user and password if for any.
+    pub fn embedded(address: &str, owner: Option<(&str, &str)>) -> Result<Self, String> {
+        let mut target = Self::parse(address)?;
+        // It encrypts if the server has to have it so, but what the user says of servers elsewhere is not for this one.
+        target.roots = None;
+        target.config.ssl_mode(SslMode::Prefer);
         if let Some((user, password)) = owner {
-            self.0.user(user).password(password);
+            target.config.user(user).password(password);
         }
+        Ok(target)
+    }
+
+    /// The same with this password.
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.config.password(password);
         self
+    }
+
+    /// Whether no password is known.
+    pub fn lacks_password(&self) -> bool {
+        self.config.get_password().is_none()
     }
 
     /// The address for people.
     pub fn address(&self) -> String {
-        let host = match self.0.get_hosts().first() {
+        let host = match self.config.get_hosts().first() {
             Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
             #[cfg(unix)]
             Some(tokio_postgres::config::Host::Unix(path)) => path.display().to_string(),
             _ => "localhost".to_owned(),
         };
-        format!("{host}:{}", self.0.get_ports().first().unwrap_or(&5432))
+        format!(
+            "{host}:{}",
+            self.config.get_ports().first().unwrap_or(&5432)
+        )
     }
 
     /// The user the session runs as.
     pub fn user(&self) -> &str {
-        self.0.get_user().unwrap_or_default()
+        self.config.get_user().unwrap_or_default()
     }
 }
 
@@ -97,12 +141,14 @@ pub struct Client {
     inner: tokio_postgres::Client,
     notices: mpsc::UnboundedReceiver<DbError>,
     target: Target,
+    tls: Tls,
 }
 
 impl Client {
     /// Opens a session.
-    pub async fn connect(target: &Target) -> Result<Self, tokio_postgres::Error> {
-        let (inner, mut connection) = target.0.connect(NoTls).await?;
+    pub async fn connect(target: &Target) -> anyhow::Result<Self> {
+        let tls = Tls::new(target.roots.as_deref())?;
+        let (inner, mut connection) = target.config.connect(tls.clone()).await?;
         let (notice_sender, notices) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut messages =
@@ -125,6 +171,7 @@ impl Client {
             inner,
             notices,
             target: target.clone(),
+            tls,
         })
     }
 
@@ -154,8 +201,9 @@ impl Client {
     /// Asks the server to stop the running statement; its answer then ends with SQLSTATE 57014.
     pub fn cancel(&self) {
         let token: CancelToken = self.inner.cancel_token();
+        let tls = self.tls.clone();
         tokio::spawn(async move {
-            if let Err(error) = token.cancel_query(NoTls).await {
+            if let Err(error) = token.cancel_query(tls).await {
                 tracing::debug!(%error, "cancel request failed");
             }
         });

@@ -161,10 +161,7 @@ fn converse(
     let address = embedded
         .map(|server| server.address.to_string())
         .unwrap_or_default();
-    let own = Target::parse(&address).map(|target| match embedded {
-        Some(server) => target.as_owner(server.owner()),
-        None => target,
-    });
+    let own = Target::embedded(&address, embedded.and_then(Server::owner));
     let target = match (remote, &own) {
         (Some(target), _) => target,
         (None, Ok(target)) => target,
@@ -172,8 +169,11 @@ fn converse(
             return Err(Fatal(UNREACHABLE, anyhow::Error::msg(message.clone())));
         }
     };
-    let client = runtime.block_on(Client::connect(target)).map_err(|error| {
-        let reason = problem::reason(&error);
+    let client = connect(runtime, target, mode).map_err(|error| {
+        let reason = match error.downcast_ref() {
+            Some(error) => problem::reason(error),
+            None => format!("{error:#}"),
+        };
         Fatal(
             UNREACHABLE,
             anyhow::anyhow!("cannot connect to {}: {reason}", target.address()),
@@ -204,6 +204,32 @@ fn converse(
         Err(Failure::Statement | Failure::Output) => STATEMENT_FAILED,
         Err(Failure::Connection) => UNREACHABLE,
     })
+}
+
+/// Connects. A person is asked for the password if the server wants one and none is known.
+fn connect(
+    runtime: &tokio::runtime::Runtime,
+    target: &Target,
+    mode: Mode,
+) -> anyhow::Result<Client> {
+    let error = match runtime.block_on(Client::connect(target)) {
+        Ok(client) => return Ok(client),
+        Err(error) => error,
+    };
+    let wanted = target.lacks_password()
+        && mode == Mode::Interactive
+        && error.downcast_ref().map(problem::reason).as_deref() == Some("password missing");
+    let password = if wanted {
+        repl::ask_password(target.user())
+    } else {
+        None
+    };
+    match password {
+        Some(password) => {
+            runtime.block_on(Client::connect(&target.clone().with_password(&password)))
+        }
+        None => Err(error),
+    }
 }
 
 /// Runs `-c` and then `-f` arguments, each in the order given.

@@ -22,9 +22,11 @@ mod complete;
 mod helper;
 mod keywords;
 mod names;
+mod password;
 
 use helper::SqlHelper;
 use names::Names;
+pub use password::ask as ask_password;
 
 type LineEditor = Editor<SqlHelper, FileHistory>;
 

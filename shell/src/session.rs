@@ -115,7 +115,11 @@ impl Session {
                 Ok(())
             }
             Err(error) => {
-                self.complain(&problem::render_error(&error, "", self.paint));
+                let shown = match error.downcast_ref() {
+                    Some(error) => problem::render_error(error, "", self.paint),
+                    None => format!("{error:#}\n"),
+                };
+                self.complain(&shown);
                 Err(Failure::Statement)
             }
         }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod hostile;
+mod limits;
 mod login;
 mod psql;
 mod values;
