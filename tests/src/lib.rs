@@ -6,12 +6,14 @@
 //! ```
 
 mod binary;
+mod certificates;
 mod db;
 mod kafka;
 mod server;
 pub mod slt;
 
 pub use binary::millpond;
+pub use certificates::Certificates;
 pub use db::{Db, Row, show};
 pub use kafka::{Broker, Client, kafka_directory, prepare, say_skipped};
 pub use server::Server;

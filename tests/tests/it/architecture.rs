@@ -12,9 +12,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("planner", &["sql"]),
     ("engine", &["sql", "planner", "log-store"]),
     ("pgwire-server", &["engine", "sql"]),
+    ("kafka-server", &["engine"]),
     (
         "shell",
-        &["sql", "planner", "log-store", "engine", "pgwire-server"],
+        &[
+            "sql",
+            "planner",
+            "log-store",
+            "engine",
+            "pgwire-server",
+            "kafka-server",
+        ],
     ),
     ("tests", &[]),
 ];

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use tests::{Server, millpond};
+use tests::{Certificates, Server, millpond};
 use tokio::process::Command;
 use tokio_postgres::NoTls;
 
@@ -197,4 +197,44 @@ async fn modes() {
     let db = server.connect().await;
     db.run("CREATE USER admin PASSWORD 'x'").await;
     server.connect().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shell_encrypts() {
+    let certificates = Certificates::make();
+    let mut arguments = certificates.arguments();
+    arguments.push("--tls-required".to_owned());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+
+    // A shell with a server of its own has to, too, with users and without.
+    let home = tempfile::tempdir().expect("a directory");
+    for statement in ["CREATE USER admin PASSWORD 'x'", "SHOW USERS"] {
+        let output = run(home.path(), &[&arguments, &["-c", statement][..]].concat()).await;
+        assert!(output.status.success(), "{}", text(&output));
+    }
+
+    let server = Server::start_with(&arguments).await;
+    let shell = async |settings: &[(&str, &Path)]| {
+        let mut command = Command::new(millpond());
+        command
+            .env("HOME", home.path())
+            .envs(settings.iter().copied())
+            .args(["-o", "csv", "-c", "SELECT repeat('x', 100000) AS long"])
+            .arg("--connect")
+            .arg(server.address().to_string())
+            .stdin(std::process::Stdio::null());
+        text(&command.output().await.expect("the binary is there"))
+    };
+    let long = "x".repeat(100_000);
+    let said = shell(&[]).await;
+    assert!(said.contains(&long), "{said:.300}");
+    let root = certificates.root();
+    assert!(shell(&[("PGSSLROOTCERT", &root)]).await.contains(&long));
+    let said = shell(&[("PGSSLMODE", Path::new("disable"))]).await;
+    assert!(said.contains("encrypted connections only"), "{said}");
+    let others = Certificates::make();
+    let said = shell(&[("PGSSLROOTCERT", &others.root())]).await;
+    assert!(said.contains("certificate"), "{said}");
+    let said = shell(&[("PGSSLMODE", Path::new("verify-full"))]).await;
+    assert!(said.contains("needs PGSSLROOTCERT"), "{said}");
 }
