@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Installs what a build of Millpond needs and this machine lacks: a C and a C++ compiler (RocksDB, mimalloc, zstd)
 # and libclang (RocksDB's bindings are generated while building). Does nothing when all is there.
+#
+# With `--clients` also the Kafka clients that the tests drive, as far as Debian's packages and the network give them:
+# kcat, Python with confluent-kafka, the jars of the Java client. Tests of
+# clients that are missing say so and pass.
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -61,3 +65,18 @@ if ! ready; then
 fi
 
 have cargo || fail "Rust is missing: install it as https://rustup.rs describes, then run this again"
+
+if [ "${1:-}" = --clients ]; then
+    packages=()
+    have kcat || packages+=(kcat)
+    python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+    if [ "${#packages[@]}" -gt 0 ] && have apt-get; then
+        say "installing ${packages[*]}"
+        # Their absence is no failure: the tests that need them tell.
+        { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+            --no-install-recommends "${packages[@]}" >&2; } || say "not installed: ${packages[*]}"
+    fi
+    for client in python java; do
+        "$(dirname "${BASH_SOURCE[0]}")/../tests/kafka/prepare.sh" "$client" >/dev/null || say "tests with $client will be skipped"
+    done
+fi

@@ -10,7 +10,10 @@ import argparse
 import selectors
 import socket
 import struct
+import sys
 import time
+
+sys.dont_write_bytecode = True
 
 from servers import Apache, Millpond, binary_argument
 

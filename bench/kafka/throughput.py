@@ -11,6 +11,9 @@ import argparse
 import re
 import statistics
 import subprocess
+import sys
+
+sys.dont_write_bytecode = True
 
 from servers import Apache, Millpond, binary_argument, prepare
 

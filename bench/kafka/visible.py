@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True
+
 from servers import Millpond, binary_argument, prepare
 
 
