@@ -250,13 +250,19 @@ impl Circuit {
 
     /// Bytes of state that memory could do without.
     pub fn evictable_bytes(&self) -> usize {
-        let nodes = self.nodes.iter();
-        nodes
-            .map(|node| match &node.kind {
-                Kind::Stateful(operator) => operator.evictable_bytes(),
-                _ => 0,
-            })
-            .sum()
+        self.stateful().map(Operator::evictable_bytes).sum()
+    }
+
+    /// Bytes of state that memory could do without after the next checkpoint.
+    pub fn unsaved_bytes(&self) -> usize {
+        self.stateful().map(Operator::unsaved_bytes).sum()
+    }
+
+    fn stateful(&self) -> impl Iterator<Item = &dyn Operator> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Stateful(operator) => Some(operator.as_ref()),
+            _ => None,
+        })
     }
 
     /// Gives up about so many bytes of state that is on disk; `source_of` says where, for each step.

@@ -78,7 +78,9 @@ pub struct Mill {
     /// Counts changes of queries' standing.
     standings: watch::Sender<u64>,
     stop: AtomicBool,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// Wakes the thread that takes checkpoints before its time.
+    checkpoint_wanted: checkpoint::Wanted,
     processing_log: ProcessingLog,
     /// Where queries that insert into streams write down how far they have come.
     progress: log_store::Topic,
@@ -152,7 +154,8 @@ impl Mill {
             frontier: watch::Sender::new(frontier),
             standings: watch::Sender::new(0),
             stop: AtomicBool::new(false),
-            thread: Mutex::new(None),
+            threads: Mutex::default(),
+            checkpoint_wanted: checkpoint::Wanted::default(),
             processing_log,
             progress,
             outbox,
@@ -182,8 +185,8 @@ impl Mill {
             .name("millpond-rounds".into())
             .spawn(move || run(&mill))
             .map_err(|error| Error::Internal(format!("cannot start the mill: {error}")))?;
-        *self.thread.lock() = Some(thread);
-        Ok(())
+        self.threads.lock().push(thread);
+        self.start_checkpoints()
     }
 
     /// Stops turning and writes a last checkpoint. Blocks.
@@ -191,7 +194,8 @@ impl Mill {
         self.stop.store(true, Ordering::Release);
         // Whoever waits for a query to catch up looks whether the mill stops.
         self.standing_changed();
-        if let Some(thread) = self.thread.lock().take() {
+        self.checkpoint_wanted.set();
+        for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }
         self.checkpoint()
@@ -994,7 +998,6 @@ impl RelationState {
 
 /// The thread that turns the mill.
 fn run(mill: &Weak<Mill>) {
-    let mut checkpointed = Instant::now();
     loop {
         let Some(mill) = mill.upgrade() else { return };
         if mill.stopping() {
@@ -1019,15 +1022,6 @@ fn run(mill: &Weak<Mill>) {
                     std::process::abort();
                 }
             }
-        }
-        if checkpointed.elapsed() >= mill.config.checkpoint_interval
-            && mill.checkpointing.lock().is_possible()
-        {
-            if let Err(error) = mill.checkpoint() {
-                tracing::error!(%error, "checkpoint failed");
-            }
-            checkpointed = Instant::now();
-            mill.heal();
         }
     }
 }

@@ -45,6 +45,11 @@ pub trait Operator: Send {
         0
     }
 
+    /// Bytes of state that it could give up after the next checkpoint.
+    fn unsaved_bytes(&self) -> usize {
+        0
+    }
+
     /// Gives up about so many bytes of memory, of rows that `source` has and that were not looked
     /// at lately; they are read again when they are needed. Gives what it gave up.
     fn evict(&mut self, _bytes: usize, _source: &Arc<dyn ChunkSource>) -> usize {

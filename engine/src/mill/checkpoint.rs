@@ -11,11 +11,13 @@
 //! state is that of the last frontier (`restore.rs`); the log is replayed from there.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use log_store::{Epoch, Topic, TopicId};
+use parking_lot::{Condvar, Mutex};
 
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
@@ -49,7 +51,64 @@ struct Taken {
     sent: Sent,
 }
 
+/// Whether a checkpoint is wanted before its time.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    is_wanted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wanted {
+    pub(crate) fn set(&self) {
+        *self.is_wanted.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until one is wanted, or for so long; whether one is.
+    fn wait(&self, interval: Duration) -> bool {
+        let mut is_wanted = self.is_wanted.lock();
+        if !*is_wanted {
+            self.changed.wait_for(&mut is_wanted, interval);
+        }
+        std::mem::take(&mut is_wanted)
+    }
+}
+
 impl Mill {
+    /// Starts the thread that takes checkpoints, so that rounds wait for no disk.
+    pub(super) fn start_checkpoints(self: &Arc<Self>) -> Result<()> {
+        let mill = Arc::downgrade(self);
+        let interval = self.config.checkpoint_interval;
+        let thread = std::thread::Builder::new()
+            .name("millpond-checkpoints".into())
+            .spawn(move || {
+                // Nobody wakes a mill that was dropped without a shutdown.
+                let nap = interval.min(Duration::from_secs(1));
+                let mut slept = Duration::ZERO;
+                while let Some(mill) = mill.upgrade().filter(|mill| !mill.stopping()) {
+                    let began = Instant::now();
+                    let is_early = mill.checkpoint_wanted.wait(nap);
+                    slept += began.elapsed();
+                    if (is_early || slept >= interval) && !mill.stopping() {
+                        mill.checkpoint_in_time();
+                        slept = Duration::ZERO;
+                    }
+                }
+            })
+            .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    fn checkpoint_in_time(&self) {
+        if self.checkpointing.lock().is_possible()
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::error!(%error, "checkpoint failed");
+        }
+        self.heal();
+    }
+
     /// Saves what changed since the last checkpoint. Blocks; one at a time.
     ///
     /// # Errors

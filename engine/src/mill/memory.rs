@@ -33,6 +33,8 @@ const MANY_ROWS: usize = 10_000;
 pub struct StateSize {
     pub bytes: usize,
     pub evictable: usize,
+    /// How many could be evicted after a checkpoint.
+    pub unsaved: usize,
 }
 
 impl StateSize {
@@ -46,6 +48,7 @@ impl std::ops::AddAssign for StateSize {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.evictable += other.evictable;
+        self.unsaved += other.unsaved;
     }
 }
 
@@ -71,8 +74,13 @@ impl Mill {
             // Below the budget, so that not every round evicts a little.
             let goal = size.bytes - budget / 8 * 7;
             turning.evict(&self.store, goal, size.evictable);
+            if goal > size.evictable && size.unsaved > budget / 8 {
+                self.checkpoint_wanted.set();
+            }
         }
-        if let Some(max) = max.filter(|max| size.held() > *max) {
+        // What the next checkpoint makes evictable is no reason to stop anybody, unless it does not come.
+        let held = size.held().saturating_sub(size.unsaved);
+        if let Some(max) = max.filter(|max| held > *max || size.held() > 2 * *max) {
             stopped |= turning.stop_the_largest(max);
         }
         stopped
@@ -220,6 +228,7 @@ impl RelationState {
             Some(table) => StateSize {
                 bytes: table.bytes(),
                 evictable: table.evictable_bytes(),
+                unsaved: table.unsaved_bytes(),
             },
         }
     }
@@ -232,6 +241,7 @@ impl QueryState {
             Some(circuit) => StateSize {
                 bytes: circuit.state_bytes(),
                 evictable: circuit.evictable_bytes(),
+                unsaved: circuit.unsaved_bytes(),
             },
         }
     }

@@ -284,6 +284,10 @@ impl Operator for Join {
         self.slices.iter().map(Slice::evictable_bytes).sum()
     }
 
+    fn unsaved_bytes(&self) -> usize {
+        self.slices.iter().map(Slice::unsaved_bytes).sum()
+    }
+
     fn evict(&mut self, bytes: usize, source: &Arc<dyn ChunkSource>) -> usize {
         if self.resliced {
             // What the store has is cut otherwise.

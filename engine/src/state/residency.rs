@@ -247,6 +247,13 @@ impl Arrangement {
         }
     }
 
+    /// Bytes of rows that could be evicted if a checkpoint had them.
+    pub(crate) fn unsaved_bytes(&self) -> usize {
+        let chunks = self.contents.live_chunks();
+        let unsaved = chunks.filter(|chunk| !chunk.durable);
+        unsaved.map(|chunk| chunk.data_bytes).sum()
+    }
+
     /// Bytes of rows that [`Arrangement::evict`] could give up.
     pub(crate) fn evictable_bytes(&self) -> usize {
         self.contents

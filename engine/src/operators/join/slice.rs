@@ -296,6 +296,11 @@ impl Slice {
         sides.map(Arrangement::evictable_bytes).sum()
     }
 
+    pub(super) fn unsaved_bytes(&self) -> usize {
+        let sides = self.sides.iter().flatten();
+        sides.map(Arrangement::unsaved_bytes).sum()
+    }
+
     pub(super) fn evict(
         &mut self,
         number: usize,
