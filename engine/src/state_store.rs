@@ -42,6 +42,9 @@ pub struct StateStore {
     db: RwLock<Option<Arc<DB>>>,
     /// Whether it could be opened anew for reading only.
     read_only: AtomicBool,
+    /// Whether the disk is to look full to the tests.
+    #[cfg(test)]
+    pub(crate) refuses: AtomicBool,
 }
 
 /// Changes that become durable together.
@@ -103,6 +106,8 @@ impl StateStore {
             path: path.to_owned(),
             db: RwLock::new(Some(Arc::new(db.map_err(store)?))),
             read_only: AtomicBool::new(false),
+            #[cfg(test)]
+            refuses: AtomicBool::new(false),
         }))
     }
 
@@ -123,6 +128,10 @@ impl StateStore {
 
     /// Makes a checkpoint durable, all or nothing. After an error it may be tried again.
     pub fn commit(&self, checkpoint: &Checkpoint, meta: &CheckpointMeta) -> Result<()> {
+        #[cfg(test)]
+        if self.refuses.load(Ordering::Acquire) {
+            return Err(Error::Store("no space left on device".into()));
+        }
         let write = || -> Result<()> {
             let mut options = WriteOptions::default();
             options.set_sync(true);

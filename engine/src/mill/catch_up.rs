@@ -27,11 +27,14 @@ use crate::mill::relation::{
 };
 use crate::mill::{Mill, Turning, progress};
 use crate::processing_log::{Collector, PROCESSING_LOG};
-use crate::state::Arrangement;
+use crate::state::{Arrangement, Snapshot};
 
 /// A step while catching up takes about this much from each partition: bigger steps are cheaper per
 /// row.
 const CATCH_UP_BYTES: usize = 32 << 20;
+
+/// A step over the rows that a table has takes about this many.
+const PART_ROWS: usize = 1 << 18;
 
 /// After so many passes the rest is done while the rounds wait.
 const PASSES_MAX: usize = 8;
@@ -44,14 +47,48 @@ struct Apart {
     sink: Arc<Relation>,
     sink_topic: Option<log_store::Topic>,
     cursors: Vec<TopicCursor>,
-    /// Tables as they were when it began.
+    /// Tables as they were when it began; all at once, because streams are joined with them.
     contents: Deltas,
+    /// Likewise, of a new table without a changelog, whose steps nobody sees: part after part.
+    parts: Parts,
     frontier: u64,
     output: Output,
     /// Epochs that steps must stop at, because output up to them exists already.
     boundaries: Vec<u64>,
     /// Whether it began without state.
     is_new: bool,
+}
+
+/// Rows of tables that a query has yet to take.
+#[derive(Default)]
+struct Parts {
+    tables: Vec<(RelationId, Snapshot)>,
+    /// Of the last table.
+    next: usize,
+}
+
+impl Parts {
+    /// About as many rows as a step should have; `None` when all were taken.
+    fn take(&mut self) -> Result<Option<Deltas>> {
+        let Some((relation, snapshot)) = self.tables.last() else {
+            return Ok(None);
+        };
+        let mut changes: Vec<ChangeBatch> = Vec::new();
+        let mut rows = 0;
+        while rows < PART_ROWS && self.next < snapshot.num_parts() {
+            let part = snapshot.part(self.next);
+            let part = part.map_err(|error| Error::Internal(error.to_string()))?;
+            self.next += 1;
+            rows += part.as_ref().map_or(0, ChangeBatch::num_rows);
+            changes.extend(part);
+        }
+        let deltas = Deltas::from([(*relation, Arc::new(changes))]);
+        if self.next == snapshot.num_parts() {
+            self.tables.pop();
+            self.next = 0;
+        }
+        Ok(Some(deltas))
+    }
 }
 
 /// What becomes of output while the query stands apart.
@@ -122,7 +159,7 @@ impl Mill {
             let Some((present, mut missed)) = self.take_missed(sequence, attempt) else {
                 return Ok(());
             };
-            while apart.frontier < present || !apart.contents.is_empty() {
+            while apart.frontier < present || apart.has_contents() {
                 if self.stopping() {
                     return Err(Error::ShuttingDown);
                 }
@@ -237,6 +274,10 @@ impl Mill {
         };
         let mut cursors = Vec::new();
         let mut contents = Deltas::new();
+        let mut parts = Parts::default();
+        let sink = turning.relation(definition.sink)?;
+        // A changelog takes each epoch once, and later steps are of earlier epochs.
+        let is_unseen = sink.relation.kind == RelationKind::Table && sink.topic.is_none();
         let mut seen: Vec<RelationId> = Vec::new();
         for binding in &bindings {
             if seen.contains(&binding.relation) {
@@ -245,6 +286,11 @@ impl Mill {
             seen.push(binding.relation);
             let state = turning.relation(binding.relation)?;
             match (state.relation.kind, &state.topic) {
+                (RelationKind::Table, _) if is_new && is_unseen => {
+                    parts
+                        .tables
+                        .extend(state.snapshot().map(|rows| (binding.relation, rows)));
+                }
                 (RelationKind::Table, _) if is_new => {
                     contents.insert(binding.relation, Arc::new(state.contents()?));
                 }
@@ -308,6 +354,7 @@ impl Mill {
             sink_topic,
             cursors,
             contents,
+            parts,
             frontier,
             output,
             boundaries,
@@ -328,6 +375,9 @@ impl Mill {
 
     /// One step towards the present.
     fn advance(&self, apart: &mut Apart, present: u64, missed: &mut Inbox) -> Result<()> {
+        if let Some(rows) = apart.parts.take()? {
+            return self.step_apart(apart, present, &rows);
+        }
         let mut to = present;
         if let Some(boundary) = apart
             .boundaries
@@ -365,13 +415,18 @@ impl Mill {
                 Arc::make_mut(all).extend(changes.iter().cloned());
             }
         }
+        self.step_apart(apart, to, &deltas)?;
+        apart.frontier = to;
+        Ok(())
+    }
+
+    fn step_apart(&self, apart: &mut Apart, to: u64, deltas: &Deltas) -> Result<()> {
         let (query, bindings) = (apart.query.clone(), &apart.bindings);
         let output = match query.every_change {
-            true => self.step_each(&query, bindings, &mut apart.circuit, to, &deltas),
-            false => self.step(&query.id, bindings, &mut apart.circuit, to, &deltas),
+            true => self.step_each(&query, bindings, &mut apart.circuit, to, deltas),
+            false => self.step(&query.id, bindings, &mut apart.circuit, to, deltas),
         }?;
         self.put_out(apart, to, output)?;
-        apart.frontier = to;
         let of_sink = match &apart.output {
             Output::Build { table, .. } => table.bytes(),
             Output::Keep(_) | Output::Append => 0,
@@ -417,6 +472,12 @@ impl Mill {
             }
         }
         Ok(())
+    }
+}
+
+impl Apart {
+    fn has_contents(&self) -> bool {
+        !self.contents.is_empty() || !self.parts.tables.is_empty()
     }
 }
 

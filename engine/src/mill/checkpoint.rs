@@ -339,3 +339,6 @@ fn decode_delta(bytes: &[u8]) -> Result<ChangeBatch> {
         Err(error) => Err(Error::Corruption(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -380,8 +380,7 @@ impl Snapshot {
 
     /// Everything as insertions: what a reader that starts here has missed.
     pub fn changes(&self) -> impl Iterator<Item = Result<ChangeBatch, ArrowError>> + '_ {
-        self.live_chunks()
-            .map(|chunk| chunk_changes(&*self.data_of(chunk)?, &chunk.weights))
+        (0..self.num_parts()).filter_map(|part| self.part(part).transpose())
     }
 
     /// Everything as batches; a row that is there several times is repeated.
@@ -403,16 +402,24 @@ impl Snapshot {
         self.chunks.len()
     }
 
+    /// One part of [`Snapshot::changes`].
+    pub fn part(&self, part: usize) -> Result<Option<ChangeBatch>, ArrowError> {
+        let chunk = self.chunks[part].as_ref();
+        chunk
+            .map(|chunk| chunk_changes(&*self.data_of(chunk)?, &chunk.weights))
+            .transpose()
+    }
+
     /// One part of [`Snapshot::batches_with_rowtime`].
     pub fn part_with_rowtime(
         &self,
         part: usize,
         name: &str,
     ) -> Result<Option<RecordBatch>, ArrowError> {
-        let Some(chunk) = &self.chunks[part] else {
+        let Some(changes) = self.part(part)? else {
             return Ok(None);
         };
-        let changes = repeated(&chunk_changes(&*self.data_of(chunk)?, &chunk.weights)?)?;
+        let changes = repeated(&changes)?;
         let rowtimes =
             TimestampMicrosecondArray::new(changes.rowtimes.clone(), None).with_timezone("+00:00");
         let mut columns = changes.rows.columns().to_vec();
