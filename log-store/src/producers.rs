@@ -14,7 +14,7 @@
 //! behind them say. So it outlives the batches themselves. It is bounded: producers that wrote nothing for long are
 //! forgotten when a manifest is written, and so are the quietest of too many.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub struct ProducerState {
 }
 
 /// A batch that would be recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(i32, u32, Offset)", into = "(i32, u32, Offset)")]
 struct Known {
     sequence: i32,
@@ -91,8 +91,51 @@ impl From<Known> for (i32, u32, Offset) {
     }
 }
 
+/// The newest batches of a producer, oldest first: in place, so that the committer can copy them without allocating.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Known>", into = "Vec<Known>")]
+struct Recent {
+    batches: [Known; BATCHES_MAX],
+    count: usize,
+}
+
+impl Recent {
+    fn as_slice(&self) -> &[Known] {
+        &self.batches[..self.count]
+    }
+
+    fn push(&mut self, batch: Known) {
+        if self.count == BATCHES_MAX {
+            self.batches.copy_within(1.., 0);
+            self.count -= 1;
+        }
+        self.batches[self.count] = batch;
+        self.count += 1;
+    }
+
+    fn pop_if(&mut self, condition: impl Fn(&Known) -> bool) -> Option<Known> {
+        let last = *self.as_slice().last().filter(|last| condition(last))?;
+        self.count -= 1;
+        Some(last)
+    }
+}
+
+impl From<Vec<Known>> for Recent {
+    fn from(batches: Vec<Known>) -> Self {
+        let mut recent = Recent::default();
+        batches.into_iter().for_each(|batch| recent.push(batch));
+        recent
+    }
+}
+
+impl From<Recent> for Vec<Known> {
+    fn from(recent: Recent) -> Self {
+        recent.as_slice().to_vec()
+    }
+}
+
 /// A producer's entry, in the manifest as in memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Producer {
     id: i64,
     epoch: i16,
@@ -100,8 +143,8 @@ pub(crate) struct Producer {
     /// So many rows in sequence before `next` are known to have been written in this epoch.
     rows: u64,
     time: i64,
-    /// The newest batches, oldest first. Never empty.
-    batches: VecDeque<Known>,
+    /// Never empty.
+    batches: Recent,
 }
 
 impl Producer {
@@ -126,8 +169,8 @@ impl Producer {
                 _ => Err(out_of_order(0)),
             };
         }
-        let again = self
-            .batches
+        let batches = self.batches.as_slice();
+        let again = batches
             .iter()
             .find(|known| known.sequence == stamp.sequence && known.rows == rows);
         if let Some(known) = again {
@@ -138,7 +181,7 @@ impl Producer {
         }
         let behind = i64::from(self.next) - i64::from(stamp.sequence);
         let behind = behind.rem_euclid(SEQUENCES) as u64;
-        let remembered: u64 = self.batches.iter().map(|b| u64::from(b.rows)).sum();
+        let remembered: u64 = batches.iter().map(|b| u64::from(b.rows)).sum();
         // All of its rows are there, but nobody remembers at which offset.
         if behind <= self.rows && behind >= remembered + u64::from(rows) {
             return Err(LogError::DuplicateSequence {
@@ -157,15 +200,12 @@ impl Producer {
             next: 0,
             rows: 0,
             time: i64::MIN,
-            batches: VecDeque::with_capacity(BATCHES_MAX),
+            batches: Recent::default(),
         }
     }
 
     fn push(&mut self, stamp: ProducerStamp, rows: u32, base: Offset, time: i64) {
-        if self.batches.len() == BATCHES_MAX {
-            self.batches.pop_front();
-        }
-        self.batches.push_back(Known {
+        self.batches.push(Known {
             sequence: stamp.sequence,
             rows,
             base,
@@ -176,7 +216,7 @@ impl Producer {
     }
 
     fn state(&self) -> ProducerState {
-        let last = self.batches.back();
+        let last = self.batches.as_slice().last();
         ProducerState {
             id: self.id,
             epoch: self.epoch,
@@ -273,12 +313,12 @@ impl Producers {
 
 /// The entry as it was when the partition ended at `end`; `None` if it then knew nothing.
 fn cut_back(entry: &Producer, end: Offset) -> Option<Producer> {
-    let mut entry = entry.clone();
-    while let Some(last) = entry.batches.pop_back_if(|last| last.base >= end) {
+    let mut entry = *entry;
+    while let Some(last) = entry.batches.pop_if(|last| last.base >= end) {
         entry.next = last.sequence;
         entry.rows = entry.rows.saturating_sub(u64::from(last.rows));
     }
-    (!entry.batches.is_empty()).then_some(entry)
+    (entry.batches.count > 0).then_some(entry)
 }
 
 /// Producers of a partition as they will be when the batches under way are written.
@@ -306,7 +346,7 @@ impl Pending {
             return Ok(Some(again));
         }
         let mut producer = match known {
-            Some(known) if known.epoch == stamp.epoch => known.clone(),
+            Some(known) if known.epoch == stamp.epoch => *known,
             _ => Producer::begin(stamp.id, stamp.epoch),
         };
         producer.push(stamp, rows, base, i64::MIN);
