@@ -3,6 +3,7 @@
 //! Kafka clients do not ask whether they may encrypt, they begin. A TLS handshake begins with byte 0x16; a Kafka request
 //! with its length, whose first byte would make it more than 350 MiB if it were that.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -27,6 +28,16 @@ pub struct Encryption {
     pub required: bool,
     /// Whether passwords may be sent as they are by other machines over connections that are not.
     pub plain_from_anywhere: bool,
+}
+
+impl fmt::Debug for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encryption")
+            .field("certificate", &self.acceptor.is_some())
+            .field("required", &self.required)
+            .field("plain_from_anywhere", &self.plain_from_anywhere)
+            .finish()
+    }
 }
 
 /// A connection that requests may come over.

@@ -118,13 +118,13 @@ async fn places_are_kept_for_superusers() {
         })
     };
     let _app = connect("app", "b").await.expect("a place");
-    let refused = connect("app", "b").await.err().expect("too many");
+    let refused = connect("app", "b").await.expect_err("too many");
     assert_eq!(
         show_error(&refused),
         "FATAL 53300: sorry, too many clients already"
     );
     // Who merely has the name of one gets no further.
-    let refused = connect("admin", "b").await.err().expect("a wrong password");
+    let refused = connect("admin", "b").await.expect_err("a wrong password");
     assert!(show_error(&refused).contains("28P01"));
     let _admin = connect("admin", "a")
         .await
