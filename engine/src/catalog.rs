@@ -234,6 +234,10 @@ pub enum Change {
     /// By name.
     DropUser(String),
     PutLoginSecret(LoginSecret),
+    /// `CREATE TYPE`: a lower-case name and what it stands for.
+    PutType(String, sql::DataType),
+    /// By its lower-case name.
+    DropType(String),
 }
 
 /// Everything that is defined, at one moment.
@@ -246,6 +250,7 @@ pub struct Catalog {
     topics: BTreeMap<String, Arc<TopicEntry>>,
     users: BTreeMap<String, Arc<User>>,
     login_secret: Option<LoginSecret>,
+    types: sql::TypeNames,
     /// The last number given to a relation, a query or a user.
     last_number: u64,
 }
@@ -297,6 +302,12 @@ impl Catalog {
                     self.users.remove(&name);
                 }
                 Change::PutLoginSecret(secret) => self.login_secret = Some(secret),
+                Change::PutType(name, data_type) => {
+                    Arc::make_mut(&mut self.types).insert(name, data_type);
+                }
+                Change::DropType(name) => {
+                    Arc::make_mut(&mut self.types).remove(&name);
+                }
             }
         }
     }
@@ -357,6 +368,11 @@ impl Catalog {
     /// What makes users that do not exist look as if they did; there is none before the first user.
     pub fn login_secret(&self) -> Option<&LoginSecret> {
         self.login_secret.as_ref()
+    }
+
+    /// Names given to types.
+    pub fn types(&self) -> &sql::TypeNames {
+        &self.types
     }
 
     /// Finds a query by its identity, whatever the case of its letters.

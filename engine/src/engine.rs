@@ -76,6 +76,8 @@ pub struct Engine {
     pub(crate) logins: Logins,
     pub(crate) cluster: ClusterId,
     catalog: RwLock<Arc<Catalog>>,
+    /// Told of each change of the catalog.
+    catalog_changed: tokio::sync::Notify,
     catalog_topic: Topic,
     /// Held by a DDL statement from its checks to its end.
     ddl: Arc<tokio::sync::Mutex<()>>,
@@ -141,6 +143,7 @@ impl Engine {
             schemas,
             cluster,
             catalog: RwLock::new(Arc::new(catalog)),
+            catalog_changed: tokio::sync::Notify::new(),
             catalog_topic,
             ddl: Arc::default(),
             writes: crate::write_locks::WriteLocks::default(),
@@ -173,6 +176,20 @@ impl Engine {
         self.catalog.read().clone()
     }
 
+    /// Waits until the catalog is as wanted.
+    pub(crate) async fn wait_catalog(&self, mut wanted: impl FnMut(&Catalog) -> bool) {
+        loop {
+            let changed = self.catalog_changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that no change falls in between.
+            changed.as_mut().enable();
+            if wanted(&self.catalog()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits for other DDL statements to end.
     pub(crate) async fn lock_ddl(&self) -> DdlGuard {
         self.ddl.clone().lock_owned().await
@@ -195,6 +212,7 @@ impl Engine {
             catalog.apply(changes);
             let effect = take_effect(&engine, &catalog);
             *engine.catalog.write() = Arc::new(catalog);
+            engine.catalog_changed.notify_waiters();
             effect
         });
         committing

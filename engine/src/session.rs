@@ -17,8 +17,11 @@ mod record_options;
 mod settings;
 mod show;
 mod system;
+mod topics;
 mod transaction;
+mod types;
 mod users;
+mod variables;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ use crate::response::{Description, Notice, Response, Severity, TransactionStatus
 use cursor::Cursor;
 use settings::Settings;
 use transaction::Transaction;
+use variables::Variables;
 
 /// Who connects, as the start-up message tells.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +61,7 @@ pub struct Session {
     engine: Arc<Engine>,
     parameters: SessionParameters,
     settings: Settings,
+    variables: Variables,
     notices: Vec<Notice>,
     transaction: Option<Transaction>,
     cursors: HashMap<String, Cursor>,
@@ -92,6 +97,7 @@ impl Session {
             engine,
             parameters,
             settings,
+            variables: Variables::default(),
             notices,
             transaction: None,
             cursors: HashMap::new(),
@@ -108,7 +114,9 @@ impl Session {
             dialect: self.settings.dialect(),
             ..Default::default()
         };
-        Ok(sql::parse(text, &options)?)
+        let text = self.variables.substitute(text, &options)?;
+        let catalog = self.engine.catalog();
+        Ok(sql::parse_with_types(&text, &options, catalog.types())?)
     }
 
     /// Types of parameters and columns of a statement, without running it. `declared` are the
@@ -170,6 +178,8 @@ impl Session {
             Statement::CreateUser(create) => self.create_user(create).await,
             Statement::AlterUser(alter) => self.alter_user(alter).await,
             Statement::DropUsers(drop) => self.drop_users(drop).await,
+            Statement::CreateType(create) => self.create_type(create).await,
+            Statement::DropType { name, if_exists } => self.drop_type(name, *if_exists).await,
             Statement::Insert(insert) => self.insert(insert, statement, parameters).await,
             Statement::Update(update) => self.update(update, parameters).await,
             Statement::Delete(delete) => self.delete(delete, parameters).await,
@@ -185,6 +195,13 @@ impl Session {
             Statement::List(list) => self.list(list),
             Statement::Describe(describe) => self.describe_object(describe),
             Statement::Explain(explain) => self.explain(explain, parameters).await,
+            Statement::Print(_) => Err(unsupported("PRINT")),
+            Statement::AssertTopic(assert) => self.assert_topic(assert).await,
+            Statement::Define { name, value } => {
+                self.variables.define(name, value);
+                Ok(done("DEFINE"))
+            }
+            Statement::Undefine(name) => self.undefine(name),
             Statement::Set(set) => self.set(set),
             Statement::Reset(target) => self.reset(target),
             Statement::ShowVariable(target) => self.show_variable(target),

@@ -98,6 +98,17 @@ pub fn definition(relation: &Relation) -> RelationDef {
         },
         columns: relation.columns.clone(),
         key: relation.key.clone(),
+        record_key: match relation.kind {
+            RelationKind::Table => relation.key.clone(),
+            RelationKind::Stream => relation.format.key_columns.clone(),
+        },
+        headers: relation
+            .format
+            .headers
+            .iter()
+            .map(|header| header.column)
+            .collect(),
+        partitions: relation.partitions,
         hidden_row_id: relation.has_row_id(),
     }
 }

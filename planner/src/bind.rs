@@ -11,6 +11,7 @@
 
 mod analyze;
 mod dml;
+mod ksql;
 mod lateral_unnest;
 mod names;
 mod parameters;
@@ -28,6 +29,7 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast as sqlast;
 
 use crate::error::{PlanError, PlanErrorKind, Result};
+use crate::lower::OutputKind;
 use crate::relations::Relations;
 use crate::session::config_options;
 use crate::stack::on_large_stack;
@@ -45,6 +47,8 @@ pub struct BindOptions {
     pub time_zone: String,
     /// Types of the first parameters, where the client has given them.
     pub parameter_types: Vec<Option<FieldRef>>,
+    /// What becomes of the result of a query that does not end; `None` of one that does.
+    pub output: Option<OutputKind>,
 }
 
 impl Default for BindOptions {
@@ -53,6 +57,7 @@ impl Default for BindOptions {
             dialect: sql::Dialect::Postgres,
             time_zone: "UTC".into(),
             parameter_types: Vec::new(),
+            output: None,
         }
     }
 }
@@ -72,6 +77,9 @@ pub struct BoundQuery {
     pub columns: Vec<FieldRef>,
     /// What the query sends: `EMIT CHANGES`, or nothing for a batch query.
     pub emit: Option<sql::ast::Emit>,
+    /// How many columns, from the first on, are the key of its records; `None` where the dialect
+    /// does not tell.
+    pub key_columns: Option<usize>,
 }
 
 impl BoundQuery {
@@ -110,19 +118,27 @@ pub fn plan_query(
     options: &BindOptions,
 ) -> Result<BoundQuery> {
     on_large_stack(|| {
-        refuse_streaming_clauses(query)?;
-        let plan = Binder::new(relations, options).query((*query.body).clone())?;
+        refuse_streaming_clauses(query, options.dialect)?;
+        let binder = Binder::new(relations, options);
+        let (plan, key_columns) = match options.dialect {
+            sql::Dialect::Postgres => (binder.query((*query.body).clone())?, None),
+            sql::Dialect::Ksqldb => {
+                let rewritten = ksql::rewrite(query, relations, options.output)?;
+                (binder.query(rewritten.query)?, rewritten.key_columns)
+            }
+        };
         let (plan, columns) = finish(plan)?;
         Ok(BoundQuery {
             plan,
             columns,
             emit: query.emit,
+            key_columns,
         })
     })
 }
 
 /// The clauses that the syntax tree has and plans do not have yet.
-pub(crate) fn refuse_streaming_clauses(query: &sql::Query) -> Result<()> {
+pub(crate) fn refuse_streaming_clauses(query: &sql::Query, dialect: sql::Dialect) -> Result<()> {
     use sql::ast::{Emit, WindowKind};
     if let Some(window) = &query.window {
         return Err(PlanError::unsupported(match window.kind {
@@ -135,7 +151,7 @@ pub(crate) fn refuse_streaming_clauses(query: &sql::Query) -> Result<()> {
     if !query.withins.is_empty() {
         return Err(PlanError::unsupported("WITHIN"));
     }
-    if !query.partition_by.is_empty() {
+    if !query.partition_by.is_empty() && dialect == sql::Dialect::Postgres {
         return Err(PlanError::unsupported("PARTITION BY of a query"));
     }
     if query.emit == Some(Emit::Final) {
@@ -156,6 +172,7 @@ impl<'a> Binder<'a> {
             names: Names {
                 relations,
                 options: config_options(&options.time_zone),
+                dialect: options.dialect,
             },
             options,
         }
@@ -185,7 +202,12 @@ impl<'a> Binder<'a> {
 
     fn complete(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = lateral_unnest::rewrite(plan)?;
-        let plan = analyze::analyze(plan, &self.names.options, self.options.zone())?;
+        let dialect = self.options.dialect;
+        let plan = analyze::analyze(plan, &self.names.options, self.options.zone(), dialect)?;
+        let plan = match dialect {
+            sql::Dialect::Postgres => plan,
+            sql::Dialect::Ksqldb => ksql::aggregate_results(plan)?,
+        };
         let plan = parameters::infer(plan)?;
         self.attach(plan)
     }

@@ -5,6 +5,7 @@
 
 pub mod arithmetic;
 mod conversion;
+mod ksqldb;
 mod sum;
 mod undefined;
 
@@ -19,6 +20,8 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 pub use conversion::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID};
+pub(crate) use ksqldb::casts_as_java;
+pub use ksqldb::{AVG as KSQL_AVG, DECIMAL_DIVIDE, EPOCH_MS, JAVA_CAST, SUM as KSQL_SUM};
 pub(crate) use undefined::undefined_function;
 
 /// All functions by lower-case name, aliases included.
@@ -67,6 +70,7 @@ impl Functions {
         for function in arithmetic::functions()
             .into_iter()
             .chain(conversion::functions())
+            .chain(ksqldb::functions())
         {
             put(&mut scalar, function.name(), function.aliases(), &function);
         }
@@ -90,8 +94,14 @@ impl Functions {
                 &function,
             );
         }
-        let sum = sum::function();
-        put(&mut aggregate, sum.name(), sum.aliases(), &sum);
+        for function in ksqldb::aggregates().into_iter().chain([sum::function()]) {
+            put(
+                &mut aggregate,
+                function.name(),
+                function.aliases(),
+                &function,
+            );
+        }
         alias(&mut aggregate, &AGGREGATE_ALIASES);
         let mut window = HashMap::new();
         for function in SessionStateDefaults::default_window_functions() {

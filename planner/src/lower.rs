@@ -47,6 +47,9 @@ pub struct Lowered {
     pub limit: Option<usize>,
     /// The columns of the result with the names the user sees.
     pub columns: Vec<FieldRef>,
+    /// How many columns, from the first on, are the key of its records; `None` where the dialect
+    /// does not tell.
+    pub key_columns: Option<usize>,
 }
 
 /// Something the user should know about a plan.
@@ -82,6 +85,7 @@ pub fn lower(query: &BoundQuery, relations: &dyn Relations, output: OutputKind) 
             notices: walk.notices,
             limit,
             columns: query.columns.clone(),
+            key_columns: query.key_columns,
         })
     })
 }

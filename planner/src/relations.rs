@@ -18,6 +18,12 @@ pub struct RelationDef {
     pub columns: SchemaRef,
     /// Positions of the primary key in `columns`; empty if there is none.
     pub key: Vec<usize>,
+    /// Positions in `columns` of what is in the key of its records: the primary key of a table, the
+    /// `KEY` columns of a stream.
+    pub record_key: Vec<usize>,
+    /// Positions in `columns` of what comes from the headers of its records.
+    pub headers: Vec<usize>,
+    pub partitions: u32,
     /// Whether it is a table without a primary key, whose rows have a hidden number instead.
     pub hidden_row_id: bool,
 }

@@ -20,6 +20,7 @@ mod query;
 mod session;
 mod span;
 mod statement;
+mod topic;
 mod user;
 
 pub use copy::{Copy, CopyFormat, CopyHeader, CopyOptions, CopySource};
@@ -38,6 +39,7 @@ pub use session::{
 };
 pub use span::{Span, Spanned, position};
 pub use statement::{QueryTarget, Statement};
+pub use topic::{AssertTopic, CreateType, Print};
 pub use user::{AlterUser, CreateUser, DropUsers, Secret, UserName, UserOptions};
 
 pub use sqlparser::ast::{Expr, Ident, ObjectName};

@@ -1,5 +1,12 @@
 //! What the caller decides about parsing.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::ast::DataType;
+
+/// Names given to types by `CREATE TYPE`, in lower case. A type of the language goes before one of the same name.
+pub type TypeNames = Arc<BTreeMap<String, DataType>>;
+
 /// How to read a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParseOptions {

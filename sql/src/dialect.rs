@@ -24,7 +24,7 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use crate::error::ParseError;
+use crate::{ast::DataType, config::TypeNames, error::ParseError};
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -43,15 +43,22 @@ pub(crate) struct MillpondDialect {
     budget: Cell<usize>,
     /// An error of ours on its way through sqlparser.
     fault: RefCell<Option<ParseError>>,
+    types: TypeNames,
 }
 
 impl MillpondDialect {
     /// For a statement of so many tokens.
-    pub(crate) fn new(tokens: usize) -> Self {
+    pub(crate) fn new(tokens: usize, types: &TypeNames) -> Self {
         MillpondDialect {
             budget: Cell::new(tokens.saturating_mul(16).saturating_add(10_000)),
             fault: RefCell::default(),
+            types: types.clone(),
         }
+    }
+
+    /// What a name that was given to a type stands for.
+    pub(crate) fn named_type(&self, name: &str) -> Option<DataType> {
+        self.types.get(name).cloned()
     }
 
     /// Sends an error of ours through sqlparser.

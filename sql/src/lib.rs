@@ -28,7 +28,7 @@ mod type_name;
 
 pub use analyze::{Parts, has_wildcard, mentions, parameter_count, relations};
 pub use ast::{DataType, Query, Span, Spanned, Statement};
-pub use config::{Dialect, Limits, ParseOptions};
+pub use config::{Dialect, Limits, ParseOptions, TypeNames};
 pub use error::{ParseError, ParseErrorKind};
-pub use parser::parse;
+pub use parser::{parse, parse_with_types};
 pub use split::{Open, Split, split_statements};

@@ -12,6 +12,7 @@ mod query;
 mod relation;
 mod session;
 mod tokens;
+mod topic;
 mod transaction;
 mod unsupported;
 mod user;
@@ -23,7 +24,7 @@ use sqlparser::{
 
 use crate::{
     ast::{QueryTarget, Span, Spanned, Statement},
-    config::ParseOptions,
+    config::{ParseOptions, TypeNames},
     dialect::MillpondDialect,
     error::{ParseError, ParseErrorKind},
     guard,
@@ -35,6 +36,15 @@ use crate::{
 ///
 /// One fault anywhere refuses the whole text, as in PostgreSQL.
 pub fn parse(sql: &str, options: &ParseOptions) -> Result<Vec<Spanned<Statement>>, ParseError> {
+    parse_with_types(sql, options, &TypeNames::default())
+}
+
+/// The same, where types may have been given names.
+pub fn parse_with_types(
+    sql: &str,
+    options: &ParseOptions,
+    types: &TypeNames,
+) -> Result<Vec<Spanned<Statement>>, ParseError> {
     if sql.len() > options.limits.text_bytes_max {
         let message = format!(
             "statement text is longer than {} bytes",
@@ -47,7 +57,7 @@ pub fn parse(sql: &str, options: &ParseOptions) -> Result<Vec<Spanned<Statement>
     let mut statements = Vec::new();
     while let Some(lexed) = lexer.next_statement()? {
         guard::check(&lexed.tokens, &options.limits)?;
-        let dialect = MillpondDialect::new(lexed.tokens.len());
+        let dialect = MillpondDialect::new(lexed.tokens.len(), types);
         let mut parser = StatementParser::new(sql, options, &dialect, lexed);
         statements.push(parser.statement_to_end()?);
     }
@@ -107,6 +117,7 @@ const LEADING: &[&str] = &[
     "TABLE",
     "TERMINATE",
     "TRUNCATE",
+    "UNDEFINE",
     "UNSET",
     "UPDATE",
     "VALUES",
@@ -203,6 +214,10 @@ impl<'a> StatementParser<'a> {
                 self.advance(1);
                 Ok(Statement::Flush)
             }
+            "PRINT" => self.print(),
+            "ASSERT" if self.asserts_topic() => self.assert_topic(),
+            "DEFINE" => self.define(),
+            "UNDEFINE" => self.undefine(),
             "SHOW" | "LIST" => self.show(),
             "DESCRIBE" | "DESC" => self.describe(),
             "EXPLAIN" => self.explain(),
@@ -244,6 +259,11 @@ impl<'a> StatementParser<'a> {
 
     /// The identity of a running query: a word, a quoted name or a string, as it stands.
     fn identity(&mut self) -> Result<String> {
+        self.identity_of("the identity of a query, or ALL")
+    }
+
+    /// A word, a quoted name or a string, as it stands.
+    fn identity_of(&mut self, expected: &str) -> Result<String> {
         let index = self.parser.index();
         let identity = match &self.parser.peek_token_ref().token {
             Token::Word(word) if word.quote_style.is_none() => {
@@ -251,7 +271,7 @@ impl<'a> StatementParser<'a> {
             }
             Token::Word(word) => word.value.clone(),
             Token::SingleQuotedString(text) => text.clone(),
-            _ => return Err(self.unexpected("the identity of a query, or ALL")),
+            _ => return Err(self.unexpected(expected)),
         };
         self.advance(1);
         Ok(identity)

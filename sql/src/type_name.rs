@@ -348,7 +348,7 @@ impl TypeParser<'_, '_> {
                 self.close(&close)?;
                 DataType::Struct(fields)
             }
-            _ => return Ok(None),
+            name => return Ok(self.dialect.named_type(name)),
         }))
     }
 

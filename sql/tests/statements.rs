@@ -664,7 +664,7 @@ fn showing_and_explaining() {
             LIST nonsense
             => 42601: syntax error at or near "nonsense"
               at 6: "nonsense"
-              detail: expected STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS, PROPERTIES or USERS
+              detail: expected STREAMS, TABLES, VIEWS, QUERIES, TOPICS, CONSUMER GROUPS, TYPES, VARIABLES, FUNCTIONS, PROPERTIES or USERS
             SHOW TYPES
             => SHOW TYPES
             DESCRIBE t
@@ -884,16 +884,12 @@ fn cursors_and_prepared() {
 fn unsupported_statements_are_named() {
     check_all(
         &[
-            "CREATE TYPE t AS STRUCT<a INT>",
             "CREATE SOURCE CONNECTOR IF NOT EXISTS c WITH ('a' = 'b')",
             "CREATE UNIQUE INDEX i ON t (a)",
             "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$",
             "ALTER TABLE t ADD COLUMN a INT",
             "ALTER STREAM s ADD a INT",
             "ALTER SYSTEM 'a' = 'b'",
-            "ASSERT NOT EXISTS TOPIC x TIMEOUT 1 SECOND",
-            "PRINT 'topic' FROM BEGINNING LIMIT 1",
-            "DEFINE x = 'y'",
             "GRANT SELECT ON t TO u",
             "COMMENT ON TABLE t IS 'x'",
             "SAVEPOINT a",
@@ -902,8 +898,6 @@ fn unsupported_statements_are_named() {
             "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
         ],
         expect![[r#"
-            CREATE TYPE t AS STRUCT<a INT>
-            => CREATE TYPE
             CREATE SOURCE CONNECTOR IF NOT EXISTS c WITH ('a' = 'b')
             => CREATE CONNECTOR
             CREATE UNIQUE INDEX i ON t (a)
@@ -916,12 +910,6 @@ fn unsupported_statements_are_named() {
             => ALTER STREAM
             ALTER SYSTEM 'a' = 'b'
             => ALTER SYSTEM
-            ASSERT NOT EXISTS TOPIC x TIMEOUT 1 SECOND
-            => ASSERT TOPIC
-            PRINT 'topic' FROM BEGINNING LIMIT 1
-            => PRINT
-            DEFINE x = 'y'
-            => DEFINE
             GRANT SELECT ON t TO u
             => GRANT
             COMMENT ON TABLE t IS 'x'
@@ -935,6 +923,86 @@ fn unsupported_statements_are_named() {
             MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE
             => MERGE
         "#]],
+    );
+}
+
+#[test]
+fn topics_types_and_variables() {
+    check_all(
+        &[
+            "PRINT 'my-topic' FROM BEGINNING INTERVAL 3 LIMIT 10",
+            "print Orders sample 2",
+            "PRINT orders INTERVAL 0",
+            "PRINT",
+            "ASSERT TOPIC Orders WITH (partitions = 3, replicas = 1) TIMEOUT 5 SECONDS",
+            "ASSERT NOT EXISTS TOPIC 'x y'",
+            "ASSERT SCHEMA SUBJECT 'x'",
+            "SHOW CONSUMER GROUPS",
+            "LIST CONSUMER GROUPS EXTENDED",
+            "DESCRIBE CONSUMER GROUP 'my-group'",
+            "CREATE TYPE IF NOT EXISTS Address AS STRUCT<street VARCHAR, zip INT>",
+            "DROP TYPE IF EXISTS address",
+            "SHOW VARIABLES",
+            "DEFINE Topic = 'it''s'",
+            "UNDEFINE topic",
+        ],
+        expect![[r#"
+            PRINT 'my-topic' FROM BEGINNING INTERVAL 3 LIMIT 10
+            => PRINT 'my-topic' FROM BEGINNING INTERVAL 3 LIMIT 10
+            print Orders sample 2
+            => PRINT 'Orders' INTERVAL 2
+            PRINT orders INTERVAL 0
+            => 42601: syntax error at or near "0"
+              at 23: "0"
+              detail: expected a number greater than zero
+            PRINT
+            => 42601: syntax error at end of input
+              at 6: ""
+              detail: expected the name of a topic
+            ASSERT TOPIC Orders WITH (partitions = 3, replicas = 1) TIMEOUT 5 SECONDS
+            => ASSERT TOPIC 'Orders' WITH ('partitions' = 3, 'replicas' = 1) TIMEOUT 5 SECONDS
+            ASSERT NOT EXISTS TOPIC 'x y'
+            => ASSERT NOT EXISTS TOPIC 'x y'
+            ASSERT SCHEMA SUBJECT 'x'
+            => ASSERT SCHEMA
+            SHOW CONSUMER GROUPS
+            => SHOW CONSUMER GROUPS
+            LIST CONSUMER GROUPS EXTENDED
+            => SHOW CONSUMER GROUPS EXTENDED
+            DESCRIBE CONSUMER GROUP 'my-group'
+            => DESCRIBE CONSUMER GROUP 'my-group'
+            CREATE TYPE IF NOT EXISTS Address AS STRUCT<street VARCHAR, zip INT>
+            => CREATE TYPE IF NOT EXISTS "address" AS STRUCT<"street" TEXT, "zip" INTEGER>
+            DROP TYPE IF EXISTS address
+            => DROP TYPE IF EXISTS "address"
+            SHOW VARIABLES
+            => SHOW VARIABLES
+            DEFINE Topic = 'it''s'
+            => DEFINE "topic" = 'it''s'
+            UNDEFINE topic
+            => UNDEFINE "topic"
+        "#]],
+    );
+}
+
+#[test]
+fn types_by_the_names_that_were_given_to_them() {
+    let address = sql::DataType::Struct(vec![sql::ast::StructField {
+        name: "zip".into(),
+        data_type: sql::DataType::Integer,
+    }]);
+    let types = sql::TypeNames::new([("address".to_owned(), address)].into());
+    let text = "CREATE STREAM s (a Address, b ARRAY<ADDRESS>); SELECT CAST(a AS address) FROM s";
+    let statements = sql::parse_with_types(text, &Default::default(), &types).unwrap();
+    expect![[r#"
+        CREATE STREAM "s" ("a" STRUCT<"zip" INTEGER>, "b" ARRAY<STRUCT<"zip" INTEGER>>)
+        SELECT CAST("a" AS STRUCT<"zip" INTEGER>) FROM "s"
+    "#]]
+    .assert_eq(
+        &statements
+            .iter()
+            .map(|statement| format!("{}\n", statement.node))
+            .collect::<String>(),
     );
 }
 

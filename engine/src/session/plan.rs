@@ -43,6 +43,7 @@ impl Session {
             dialect: self.settings.dialect(),
             time_zone: self.settings.time_zone().to_owned(),
             parameter_types: self.parameter_types.clone(),
+            output: None,
         }
     }
 
@@ -120,7 +121,10 @@ impl Session {
         parameters: &[ScalarValue],
     ) -> Result<Lowered> {
         let relations = self.relations(self.engine.catalog());
-        let options = self.bind_options();
+        let options = BindOptions {
+            output: Some(output),
+            ..self.bind_options()
+        };
         let query = query.clone();
         let parameters = parameters.to_vec();
         let lowered = self
@@ -159,6 +163,7 @@ impl Session {
                     plan: planned.plan,
                     columns,
                     emit: None,
+                    key_columns: None,
                 };
                 Ok(planner::lower(
                     &bound,

@@ -74,6 +74,19 @@ impl Session {
                 .into_iter()
                 .map(|(name, value, description)| vec![name, value, description])
                 .collect(),
+            ListTarget::Types => catalog
+                .types()
+                .iter()
+                .map(|(name, data_type)| {
+                    vec![name.clone(), planner::types::sql_type_name(data_type)]
+                })
+                .collect(),
+            ListTarget::ConsumerGroups => return Err(super::unsupported("SHOW CONSUMER GROUPS")),
+            ListTarget::Variables => self
+                .variables
+                .iter()
+                .map(|(name, value)| vec![name.clone(), value.clone()])
+                .collect(),
         };
         table(list_columns(list), rows, "SHOW")
     }
@@ -123,34 +136,9 @@ impl Session {
         ]
     }
 
-    fn list_topics(&self, all: bool) -> Vec<Vec<String>> {
-        let mut topics: Vec<Vec<String>> = self
-            .engine
-            .log
-            .topics()
-            .iter()
-            .filter(|topic| all || !topic.name().starts_with("__"))
-            .map(|topic| {
-                let partitions = topic.partitions();
-                let rows: u64 = partitions
-                    .iter()
-                    .map(|p| p.end_offset().0.saturating_sub(p.start_offset().0))
-                    .sum();
-                let bytes: u64 = partitions.iter().map(|p| p.size_bytes()).sum();
-                vec![
-                    topic.name().to_owned(),
-                    partitions.len().to_string(),
-                    rows.to_string(),
-                    bytes.to_string(),
-                ]
-            })
-            .collect();
-        topics.sort();
-        topics
-    }
-
     pub(super) fn describe_object(&mut self, describe: &Describe) -> Result<Response> {
         match describe {
+            Describe::ConsumerGroup(_) => Err(super::unsupported("DESCRIBE CONSUMER GROUP")),
             Describe::Function(name) => {
                 if !planner::functions::functions().contains(&name.to_lowercase()) {
                     return Err(StatementError::new(
@@ -318,10 +306,20 @@ pub fn list_columns(list: &List) -> SchemaRef {
             &["name", "kind", "topic", "query"]
         }
         ListTarget::Queries => &["id", "kind", "status", "sink", "query"],
-        ListTarget::Topics => &["topic", "partitions", "rows", "bytes"],
+        ListTarget::Topics => &[
+            "topic",
+            "partitions",
+            "replicas",
+            "rows",
+            "bytes",
+            "contents",
+        ],
         ListTarget::Functions => &["name", "kind"],
         ListTarget::Properties => &["name", "setting", "description"],
         ListTarget::Users => &["name", "login", "superuser", "password"],
+        ListTarget::Types => &["name", "type"],
+        ListTarget::ConsumerGroups => &["group", "state", "members"],
+        ListTarget::Variables => &["name", "value"],
     })
 }
 
@@ -330,6 +328,14 @@ pub fn describe_columns(describe: &Describe) -> SchemaRef {
     text_columns(match describe {
         Describe::Relation { .. } => &["column", "type", "key"],
         Describe::Function(_) => &["name", "kind"],
+        Describe::ConsumerGroup(_) => &[
+            "topic",
+            "partition",
+            "offset",
+            "end offset",
+            "lag",
+            "member",
+        ],
     })
 }
 

@@ -24,22 +24,33 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::scalar::ScalarValue;
 
+use super::ksql;
 use crate::error::{PlanError, PlanErrorKind};
 use crate::functions::arithmetic;
 use crate::literal;
 use crate::types::{data_type_name, is_text};
+
+type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
 
 /// Runs the analyzer.
 pub(super) fn analyze(
     plan: LogicalPlan,
     options: &ConfigOptions,
     time_zone: chrono_tz::Tz,
+    dialect: sql::Dialect,
 ) -> Result<LogicalPlan> {
-    let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+    let (unknowns, meaning): (Rule, Rule) = match dialect {
+        sql::Dialect::Postgres => (
+            Arc::new(Unknowns { time_zone }),
+            Arc::new(Meaning { time_zone }),
+        ),
+        sql::Dialect::Ksqldb => (Arc::new(ksql::Unknowns), Arc::new(ksql::Meaning)),
+    };
+    let rules: Vec<Rule> = vec![
         Arc::new(ResolveGroupingFunction::new()),
-        Arc::new(Unknowns { time_zone }),
+        unknowns,
         Arc::new(TypeCoercion::new()),
-        Arc::new(Meaning { time_zone }),
+        meaning,
     ];
     Analyzer::with_rules(rules).execute_and_check(plan, options, |_, _| {})
 }
@@ -193,7 +204,7 @@ fn expr_position(expr: &Expr) -> Option<usize> {
 }
 
 /// Rewrites every expression of a plan bottom-up; columns keep their names.
-fn rewrite_all(
+pub(super) fn rewrite_all(
     plan: LogicalPlan,
     rewrite: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {

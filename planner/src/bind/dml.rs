@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{Ident, ObjectName, SelectItem, SetExpr};
 use sql::ast::{Delete, InsertSource, Update, position};
 
 use super::prepare::{self, MODIFY, name_position, select_all_from, split, undefined_relation};
-use super::{BindOptions, Binder, finish};
+use super::{BindOptions, Binder, finish, ksql};
 use crate::error::{PlanError, PlanErrorKind, Result, closest};
 use crate::functions::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID, functions};
 use crate::relations::{ROW_ID, ROWTIME, RelationDef, RelationKind, Relations};
@@ -106,6 +106,7 @@ struct Insert<'a> {
     /// The columns of the target, then rowtime if it is given.
     fields: Vec<FieldRef>,
     has_rowtime: bool,
+    target: &'a RelationDef,
     binder: Binder<'a>,
 }
 
@@ -150,6 +151,7 @@ impl<'a> Insert<'a> {
             named,
             fields,
             has_rowtime,
+            target,
             binder: Binder::new(relations, options),
         })
     }
@@ -162,11 +164,12 @@ impl<'a> Insert<'a> {
             }
             InsertSource::Values(rows) => (self.assign(self.selects(rows)?)?, false),
             InsertSource::Query(query) => {
-                super::refuse_streaming_clauses(query)?;
-                (
-                    self.assign(self.binder.query((*query.body).clone())?)?,
-                    false,
-                )
+                super::refuse_streaming_clauses(query, self.binder.options.dialect)?;
+                let plan = match self.binder.options.dialect {
+                    sql::Dialect::Postgres => self.binder.query((*query.body).clone())?,
+                    sql::Dialect::Ksqldb => self.ksql_query(query)?,
+                };
+                (self.assign(plan)?, false)
             }
         };
         Ok(DmlPlan {
@@ -175,6 +178,80 @@ impl<'a> Insert<'a> {
             has_rowtime: self.has_rowtime,
             constant,
         })
+    }
+
+    /// Rows of a query in ksqlDB's dialect: they must be as the target's, column by column.
+    fn ksql_query(&self, query: &sql::Query) -> Result<LogicalPlan> {
+        let refuse = |message: String| Err(PlanError::new(PlanErrorKind::WrongObjectType, message));
+        let target = self.target;
+        if target.kind == RelationKind::Table {
+            return refuse(format!(
+                "INSERT INTO … SELECT can only be used to insert into a stream; \"{}\" is a table",
+                target.name
+            ));
+        }
+        if !target.headers.is_empty() {
+            return refuse(format!(
+                "cannot insert into \"{}\" because it has header columns",
+                target.name
+            ));
+        }
+        let rewritten = ksql::rewrite(
+            query,
+            self.binder.names.relations,
+            Some(crate::lower::OutputKind::Stream),
+        )?;
+        let plan = self.binder.query(rewritten.query)?;
+        let (plan, columns) = finish(plan)?;
+        // The key comes first in the result; the target has it where it was declared.
+        let key = &target.record_key;
+        let others = (0..target.columns.fields().len()).filter(|column| !key.contains(column));
+        let order: Vec<usize> = key.iter().copied().chain(others).collect();
+        let wanted: Vec<&FieldRef> = order
+            .iter()
+            .map(|column| &target.columns.fields()[*column])
+            .collect();
+        let describe = |fields: &[&FieldRef], key: usize| -> String {
+            let fields: Vec<String> = fields
+                .iter()
+                .enumerate()
+                .map(|(i, field)| {
+                    let key = if i < key { " KEY" } else { "" };
+                    format!("{} {}{key}", field.name(), type_name(field))
+                })
+                .collect();
+            fields.join(", ")
+        };
+        let given: Vec<&FieldRef> = columns.iter().collect();
+        let key_width = rewritten.key_columns.unwrap_or(0);
+        let equal = given.len() == wanted.len()
+            && key_width == key.len()
+            && given.iter().zip(&wanted).all(|(given, wanted)| {
+                given.name() == wanted.name()
+                    && given.data_type().equals_datatype(wanted.data_type())
+            });
+        if !equal {
+            return Err(PlanError::new(
+                PlanErrorKind::DatatypeMismatch,
+                "incompatible schema between results and sink",
+            )
+            .with_detail(format!(
+                "Result schema is {}\nSink schema is {}",
+                describe(&given, key_width),
+                describe(&wanted, key.len())
+            )));
+        }
+        let schema = plan.schema().clone();
+        let exprs: Vec<Expr> = (0..order.len())
+            .map(|column| {
+                let given = order
+                    .iter()
+                    .position(|place| *place == column)
+                    .expect("the order is one of all columns");
+                Expr::from(schema.qualified_field(given))
+            })
+            .collect();
+        Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
     }
 
     fn check_count(&self, count: usize, position: Option<usize>) -> Result<()> {
@@ -220,6 +297,9 @@ impl<'a> Insert<'a> {
             for (expr, place) in row.iter().zip(&self.positions) {
                 let at = expr_position(expr);
                 let mut expr = expr.clone();
+                if self.binder.options.dialect == sql::Dialect::Ksqldb {
+                    ksql::prepare_constant(&mut expr).map_err(|error| error.at(at))?;
+                }
                 prepare::prepare_expr(&mut expr, self.binder.names.relations)?;
                 let bound = planner
                     .sql_to_expr(expr, &empty, &mut context)

@@ -485,7 +485,7 @@ impl Preparer<'_> {
                     format!("views are nested more than {VIEW_DEPTH_MAX} deep"),
                 ));
             }
-            super::refuse_streaming_clauses(&view.query)?;
+            super::refuse_streaming_clauses(&view.query, sql::Dialect::Postgres)?;
             let mut alias = alias.take().unwrap_or_else(|| TableAlias {
                 explicit: true,
                 name: Ident::with_quote('"', view.name.clone()),
@@ -633,7 +633,7 @@ fn alias_column(name: &str) -> TableAliasColumnDef {
     }
 }
 
-fn constraint_mut(join: &mut Join) -> Option<&mut JoinConstraint> {
+pub(super) fn constraint_mut(join: &mut Join) -> Option<&mut JoinConstraint> {
     match &mut join.join_operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -953,7 +953,7 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-fn field_access(field: Ident) -> AccessExpr {
+pub(super) fn field_access(field: Ident) -> AccessExpr {
     let index = Expr::Value(Value::SingleQuotedString(field.value).with_span(field.span));
     AccessExpr::Subscript(Subscript::Index { index })
 }
@@ -1053,7 +1053,7 @@ pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
 }
 
 /// `STRUCT(f := e, …)` as `named_struct('f', e, …)`.
-fn named_struct(function: &Function) -> Result<Expr> {
+pub(super) fn named_struct(function: &Function) -> Result<Expr> {
     let mut args = Vec::new();
     for (i, arg) in arguments(function).enumerate() {
         let (name, value) = match arg {

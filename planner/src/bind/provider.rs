@@ -61,6 +61,7 @@ impl TableSource for BoundSource {
 pub(super) struct Names<'a> {
     pub relations: &'a dyn Relations,
     pub options: Arc<ConfigOptions>,
+    pub dialect: sql::Dialect,
 }
 
 impl Names<'_> {
@@ -129,7 +130,10 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        functions().expr_planners()
+        match self.dialect {
+            sql::Dialect::Postgres => functions().expr_planners(),
+            sql::Dialect::Ksqldb => super::ksql::expr_planners(),
+        }
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

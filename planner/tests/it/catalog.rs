@@ -72,6 +72,9 @@ fn relation(
         kind,
         columns: Arc::new(Schema::new(fields)),
         key: key.to_vec(),
+        record_key: key.to_vec(),
+        headers: vec![],
+        partitions: 1,
         hidden_row_id: kind == RelationKind::Table && key.is_empty(),
     })
 }

@@ -32,9 +32,15 @@ pub enum ListTarget {
     Properties,
     /// `USERS`, `ROLES`.
     Users,
+    /// `TYPES`: names given to types.
+    Types,
+    /// `VARIABLES`: names given to texts.
+    Variables,
+    /// `CONSUMER GROUPS`.
+    ConsumerGroups,
 }
 
-/// `DESCRIBE [EXTENDED] name [EXTENDED]`, `DESCRIBE FUNCTION name`.
+/// `DESCRIBE [EXTENDED] name [EXTENDED]`, `DESCRIBE FUNCTION name`, `DESCRIBE CONSUMER GROUP id`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Describe {
     /// A relation.
@@ -46,6 +52,8 @@ pub enum Describe {
     },
     /// A function, by its lower-case name.
     Function(String),
+    /// A consumer group, by its identity; not folded.
+    ConsumerGroup(String),
 }
 
 /// `EXPLAIN [ANALYZE] [VERBOSE] | EXPLAIN (options)`, then a statement or the identity of a running query.

@@ -1,9 +1,10 @@
 //! A statement.
 
 use super::{
-    AlterUser, CloseTarget, Copy, CreateQuery, CreateSource, CreateUser, DeclareCursor, Delete,
-    Describe, Discard, DropRelations, DropUsers, Execute, Explain, Fetch, Ident, Insert, List,
-    Prepare, Query, Set, TransactionModes, Truncate, Update, VariableTarget,
+    AlterUser, AssertTopic, CloseTarget, Copy, CreateQuery, CreateSource, CreateType, CreateUser,
+    DeclareCursor, Delete, Describe, Discard, DropRelations, DropUsers, Execute, Explain, Fetch,
+    Ident, Insert, List, Prepare, Print, Query, Set, TransactionModes, Truncate, Update,
+    VariableTarget,
 };
 
 /// Everything that can be asked.
@@ -15,6 +16,15 @@ pub enum Statement {
     CreateQuery(CreateQuery),
     /// `DROP STREAM | TABLE | [MATERIALIZED] VIEW`.
     Drop(DropRelations),
+    /// `CREATE TYPE`.
+    CreateType(CreateType),
+    /// `DROP TYPE`.
+    DropType {
+        /// Its name, in lower case.
+        name: String,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
 
     /// `CREATE USER | ROLE`.
     CreateUser(CreateUser),
@@ -46,12 +56,27 @@ pub enum Statement {
     /// `FLUSH`: waits until everything appended before is visible.
     Flush,
 
+    /// `PRINT`: the records of a topic.
+    Print(Print),
+    /// `ASSERT TOPIC`.
+    AssertTopic(AssertTopic),
+
     /// `SHOW | LIST STREAMS` and so on.
     List(List),
     /// `DESCRIBE`.
     Describe(Describe),
     /// `EXPLAIN`.
     Explain(Explain),
+
+    /// `DEFINE name = 'value'`: a text for `${name}` in later statements.
+    Define {
+        /// In lower case.
+        name: String,
+        /// What is put in its place.
+        value: String,
+    },
+    /// `UNDEFINE name`, in lower case.
+    Undefine(String),
 
     /// `SET`.
     Set(Set),

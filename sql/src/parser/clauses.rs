@@ -95,7 +95,7 @@ impl StatementParser<'_> {
     }
 
     /// `n unit`.
-    fn duration(&mut self) -> Result<Duration> {
+    pub(super) fn duration(&mut self) -> Result<Duration> {
         let position = self.position();
         let amount = self.unsigned()?;
         let word = self.word(0).unwrap_or_default();

@@ -8,6 +8,9 @@ use crate::{
 
 impl StatementParser<'_> {
     pub(super) fn drop(&mut self) -> Result<Statement> {
+        if self.is_word(1, "TYPE") {
+            return self.drop_type();
+        }
         if let Some(what) = self.unsupported_drop() {
             return Ok(self.swallow(what));
         }

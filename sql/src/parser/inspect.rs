@@ -29,13 +29,9 @@ impl StatementParser<'_> {
         }
         let verb = if list_only { "LIST" } else { "SHOW" };
         let unsupported = match (self.word(0).as_deref(), self.word(1).as_deref()) {
-            (
-                Some(
-                    word @ ("TYPES" | "CONNECTORS" | "VARIABLES" | "CREATE" | "COLUMNS" | "SCHEMAS"
-                    | "DATABASES"),
-                ),
-                _,
-            ) => Some(word.to_owned()),
+            (Some(word @ ("CONNECTORS" | "CREATE" | "COLUMNS" | "SCHEMAS" | "DATABASES")), _) => {
+                Some(word.to_owned())
+            }
             (Some("SOURCE" | "SINK"), Some("CONNECTORS")) => Some("CONNECTORS".to_owned()),
             (Some("CONNECTOR"), Some("PLUGINS")) => Some("CONNECTOR PLUGINS".to_owned()),
             _ => None,
@@ -45,7 +41,8 @@ impl StatementParser<'_> {
         }
         if list_only {
             return Err(self.unexpected(
-                "STREAMS, TABLES, VIEWS, QUERIES, TOPICS, FUNCTIONS, PROPERTIES or USERS",
+                "STREAMS, TABLES, VIEWS, QUERIES, TOPICS, CONSUMER GROUPS, TYPES, VARIABLES, \
+                 FUNCTIONS, PROPERTIES or USERS",
             ));
         }
         Ok(Statement::ShowVariable(self.variable()?))
@@ -65,6 +62,12 @@ impl StatementParser<'_> {
             "FUNCTIONS" => ListTarget::Functions,
             "PROPERTIES" => ListTarget::Properties,
             "USERS" | "ROLES" => ListTarget::Users,
+            "TYPES" => ListTarget::Types,
+            "VARIABLES" => ListTarget::Variables,
+            "CONSUMER" if self.is_word(1, "GROUPS") => {
+                self.advance(1);
+                ListTarget::ConsumerGroups
+            }
             _ => return None,
         };
         self.advance(1);
@@ -103,6 +106,10 @@ impl StatementParser<'_> {
             return Ok(Statement::Describe(Describe::Function(
                 name.value.to_ascii_lowercase(),
             )));
+        }
+        if self.take_words(&["CONSUMER", "GROUP"]) {
+            let id = self.identity_of("the identity of a consumer group")?;
+            return Ok(Statement::Describe(Describe::ConsumerGroup(id)));
         }
         let last = self.bytes.len() == self.parser.index() + 1;
         if last || self.is_word(1, "EXTENDED") {

@@ -11,6 +11,9 @@ use crate::{
 
 impl StatementParser<'_> {
     pub(super) fn create(&mut self) -> Result<Statement> {
+        if self.is_word(1, "TYPE") {
+            return self.create_type();
+        }
         if let Some(what) = self.unsupported_create() {
             return Ok(self.swallow(what));
         }

@@ -11,7 +11,6 @@ const WHOLE: &[&str] = &[
     "CHECKPOINT",
     "CLUSTER",
     "COMMENT",
-    "DEFINE",
     "DETACH",
     "DO",
     "GRANT",
@@ -22,7 +21,6 @@ const WHOLE: &[&str] = &[
     "MERGE",
     "MOVE",
     "NOTIFY",
-    "PRINT",
     "REASSIGN",
     "REFRESH",
     "REINDEX",
@@ -32,7 +30,6 @@ const WHOLE: &[&str] = &[
     "SAVEPOINT",
     "SECURITY",
     "SPOOL",
-    "UNDEFINE",
     "UNLISTEN",
     "USE",
     "VACUUM",
@@ -113,7 +110,7 @@ impl StatementParser<'_> {
                     1
                 };
                 match self.word(second)?.as_str() {
-                    object @ ("TOPIC" | "SCHEMA" | "VALUES" | "STREAM" | "TABLE") => {
+                    object @ ("SCHEMA" | "VALUES" | "STREAM" | "TABLE") => {
                         Some(format!("ASSERT {object}"))
                     }
                     "NULL" => Some("ASSERT NULL VALUES".to_owned()),

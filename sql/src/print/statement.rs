@@ -4,12 +4,12 @@ use std::fmt::{Display, Formatter, Result};
 
 use super::{List, Sql, Text, quoted};
 use crate::ast::{
-    AccessMode, CloseTarget, ColumnDef, ColumnKind, Copy, CopyFormat, CopyHeader, CopyOptions,
-    CopySource, CreateQuery, CreateSource, DeclareCursor, Delete, DerivedKind, Describe, Discard,
-    DropKind, DropRelations, Execute, Explain, ExplainTarget, Fetch, FetchCount, Ident, Insert,
-    InsertSource, IsolationLevel, ListTarget, OptionValue, Options, Prepare, QueryTarget,
-    RelationKind, Set, SetScope, SetValue, Statement, TransactionModes, Truncate, Update,
-    VariableTarget,
+    AccessMode, AssertTopic, CloseTarget, ColumnDef, ColumnKind, Copy, CopyFormat, CopyHeader,
+    CopyOptions, CopySource, CreateQuery, CreateSource, CreateType, DeclareCursor, Delete,
+    DerivedKind, Describe, Discard, DropKind, DropRelations, Execute, Explain, ExplainTarget,
+    Fetch, FetchCount, Ident, Insert, InsertSource, IsolationLevel, ListTarget, OptionValue,
+    Options, Prepare, Print, QueryTarget, RelationKind, Set, SetScope, SetValue, Statement,
+    TransactionModes, Truncate, Update, VariableTarget,
 };
 
 impl Display for Statement {
@@ -21,6 +21,11 @@ impl Display for Statement {
             Statement::CreateUser(create) => create.fmt(f),
             Statement::AlterUser(alter) => alter.fmt(f),
             Statement::DropUsers(drop) => drop.fmt(f),
+            Statement::CreateType(create) => create.fmt(f),
+            Statement::DropType { name, if_exists } => {
+                let if_exists = if *if_exists { "IF EXISTS " } else { "" };
+                write!(f, "DROP TYPE {if_exists}{}", quoted(name, '"'))
+            }
             Statement::Insert(insert) => insert.fmt(f),
             Statement::Update(update) => update.fmt(f),
             Statement::Delete(delete) => delete.fmt(f),
@@ -31,6 +36,12 @@ impl Display for Statement {
             Statement::Pause(target) => write!(f, "PAUSE {target}"),
             Statement::Resume(target) => write!(f, "RESUME {target}"),
             Statement::Flush => f.write_str("FLUSH"),
+            Statement::Print(print) => print.fmt(f),
+            Statement::AssertTopic(assert) => assert.fmt(f),
+            Statement::Define { name, value } => {
+                write!(f, "DEFINE {} = {}", quoted(name, '"'), Text(value))
+            }
+            Statement::Undefine(name) => write!(f, "UNDEFINE {}", quoted(name, '"')),
             Statement::List(list) => {
                 let all = if list.all { "ALL " } else { "" };
                 let target = match list.target {
@@ -42,6 +53,9 @@ impl Display for Statement {
                     ListTarget::Functions => "FUNCTIONS",
                     ListTarget::Properties => "PROPERTIES",
                     ListTarget::Users => "USERS",
+                    ListTarget::Types => "TYPES",
+                    ListTarget::Variables => "VARIABLES",
+                    ListTarget::ConsumerGroups => "CONSUMER GROUPS",
                 };
                 let extended = if list.extended { " EXTENDED" } else { "" };
                 write!(f, "SHOW {all}{target}{extended}")
@@ -56,6 +70,9 @@ impl Display for Statement {
             }
             Statement::Describe(Describe::Function(name)) => {
                 write!(f, "DESCRIBE FUNCTION {}", quoted(name, '"'))
+            }
+            Statement::Describe(Describe::ConsumerGroup(id)) => {
+                write!(f, "DESCRIBE CONSUMER GROUP {}", Text(id))
             }
             Statement::Explain(explain) => explain.fmt(f),
             Statement::Set(set) => set.fmt(f),
@@ -232,6 +249,50 @@ impl Display for DropRelations {
         } else {
             ""
         })
+    }
+}
+
+impl Display for CreateType {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(
+            f,
+            "CREATE TYPE {}{} AS {}",
+            if_not_exists(self.if_not_exists),
+            quoted(&self.name, '"'),
+            self.data_type
+        )
+    }
+}
+
+impl Display for Print {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "PRINT {}", Text(&self.topic))?;
+        if self.from_beginning {
+            f.write_str(" FROM BEGINNING")?;
+        }
+        if self.interval != 1 {
+            write!(f, " INTERVAL {}", self.interval)?;
+        }
+        match self.limit {
+            Some(limit) => write!(f, " LIMIT {limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for AssertTopic {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let not_exists = if self.exists { "" } else { "NOT EXISTS " };
+        write!(
+            f,
+            "ASSERT {not_exists}TOPIC {}{}",
+            Text(&self.topic),
+            self.options
+        )?;
+        match &self.timeout {
+            Some(timeout) => write!(f, " TIMEOUT {timeout}"),
+            None => Ok(()),
+        }
     }
 }
 
