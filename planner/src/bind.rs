@@ -49,6 +49,26 @@ pub struct BindOptions {
     pub parameter_types: Vec<Option<FieldRef>>,
     /// What becomes of the result of a query that does not end; `None` of one that does.
     pub output: Option<OutputKind>,
+    /// In ksqlDB's dialect: what a pull query may read beside rows that it looks up.
+    pub pull_scans: PullScans,
+}
+
+/// Which scans pull queries may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullScans {
+    /// Of whole tables.
+    pub tables: bool,
+    /// Of a range of a key.
+    pub ranges: bool,
+}
+
+impl Default for PullScans {
+    fn default() -> Self {
+        Self {
+            tables: true,
+            ranges: true,
+        }
+    }
 }
 
 impl Default for BindOptions {
@@ -58,6 +78,7 @@ impl Default for BindOptions {
             time_zone: "UTC".into(),
             parameter_types: Vec::new(),
             output: None,
+            pull_scans: PullScans::default(),
         }
     }
 }
@@ -123,7 +144,7 @@ pub fn plan_query(
         let (plan, key_columns) = match options.dialect {
             sql::Dialect::Postgres => (binder.query((*query.body).clone())?, None),
             sql::Dialect::Ksqldb => {
-                let rewritten = ksql::rewrite(query, relations, options.output)?;
+                let rewritten = ksql::rewrite(query, relations, options)?;
                 (binder.query(rewritten.query)?, rewritten.key_columns)
             }
         };

@@ -44,6 +44,7 @@ impl Session {
             time_zone: self.settings.time_zone().to_owned(),
             parameter_types: self.parameter_types.clone(),
             output: None,
+            pull_scans: self.settings.pull_scans(),
         }
     }
 

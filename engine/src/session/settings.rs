@@ -462,6 +462,15 @@ impl Settings {
         self.dialect_name() == "ksqldb" && self.get("cache.max.bytes.buffering") == "0"
     }
 
+    /// Which scans pull queries in ksqlDB's dialect may make.
+    pub fn pull_scans(&self) -> planner::bind::PullScans {
+        let allowed = |name: &str| !self.get(name).eq_ignore_ascii_case("false");
+        planner::bind::PullScans {
+            tables: allowed("ksql.query.pull.table.scan.enabled"),
+            ranges: allowed("ksql.query.pull.range.scan.enabled"),
+        }
+    }
+
     pub fn emits_epoch(&self) -> bool {
         self.get("emit_changes_epoch") == "on"
     }

@@ -157,6 +157,7 @@ impl<'a> Insert<'a> {
     }
 
     fn plan(&self, source: &InsertSource) -> Result<DmlPlan> {
+        self.refuse_headers()?;
         let (plan, constant) = match source {
             InsertSource::DefaultValues => (self.constants(&[Vec::new()])?, true),
             InsertSource::Values(rows) if rows.iter().flatten().all(is_plain) => {
@@ -180,6 +181,43 @@ impl<'a> Insert<'a> {
         })
     }
 
+    /// In ksqlDB's dialect event time is a number of milliseconds.
+    fn in_dialect(&self, value: Expr, place: usize) -> Result<Expr> {
+        if self.binder.options.dialect == sql::Dialect::Postgres {
+            return Ok(value);
+        }
+        let value = ksql::fold_constants(value)?;
+        let is_rowtime = self.has_rowtime && place + 1 == self.fields.len();
+        if !is_rowtime {
+            return Ok(value);
+        }
+        let of = |expr: Expr, to: DataType| {
+            let field = Arc::new(Field::new("", to, true));
+            Expr::Cast(Cast::new_from_field(Box::new(expr), field))
+        };
+        let millis = DataType::Timestamp(arrow_schema::TimeUnit::Millisecond, None);
+        let local = of(of(value, DataType::Int64), millis);
+        Ok(of(local, timestamptz()))
+    }
+
+    /// Columns that are filled from headers are not to be written.
+    fn refuse_headers(&self) -> Result<()> {
+        match self
+            .positions
+            .iter()
+            .find(|place| self.target.headers.contains(place))
+        {
+            None => Ok(()),
+            Some(place) => Err(PlanError::new(
+                PlanErrorKind::WrongObjectType,
+                format!(
+                    "cannot insert into header column \"{}\"",
+                    self.target.columns.field(*place).name()
+                ),
+            )),
+        }
+    }
+
     /// Rows of a query in ksqlDB's dialect: they must be as the target's, column by column.
     fn ksql_query(&self, query: &sql::Query) -> Result<LogicalPlan> {
         let refuse = |message: String| Err(PlanError::new(PlanErrorKind::WrongObjectType, message));
@@ -196,11 +234,11 @@ impl<'a> Insert<'a> {
                 target.name
             ));
         }
-        let rewritten = ksql::rewrite(
-            query,
-            self.binder.names.relations,
-            Some(crate::lower::OutputKind::Stream),
-        )?;
+        let options = BindOptions {
+            output: Some(crate::lower::OutputKind::Stream),
+            ..self.binder.options.clone()
+        };
+        let rewritten = ksql::rewrite(query, self.binder.names.relations, &options)?;
         let plan = self.binder.query(rewritten.query)?;
         let (plan, columns) = finish(plan)?;
         // The key comes first in the result; the target has it where it was declared.
@@ -304,6 +342,7 @@ impl<'a> Insert<'a> {
                 let bound = planner
                     .sql_to_expr(expr, &empty, &mut context)
                     .map_err(|error| PlanError::from(error).at(at))?;
+                let bound = self.in_dialect(bound, *place)?;
                 let field = &self.fields[*place];
                 let from = match &bound {
                     Expr::Placeholder(_) => field.clone(),

@@ -15,6 +15,7 @@
 mod aggregates;
 mod expressions;
 mod joins;
+mod lookups;
 mod meaning;
 mod operators;
 mod select;
@@ -23,13 +24,14 @@ mod sources;
 use datafusion::sql::sqlparser::ast as sqlast;
 use sqlast::{SetExpr, TableFactor};
 
+use super::BindOptions;
 use crate::error::{PlanError, Result};
 use crate::lower::OutputKind;
 use crate::relations::Relations;
 
 pub(super) use aggregates::results as aggregate_results;
 pub(super) use expressions::prepare_constant;
-pub(super) use meaning::{Meaning, Unknowns};
+pub(super) use meaning::{Meaning, Unknowns, fold_constants};
 pub(super) use operators::expr_planners;
 
 /// A query in which everything is spelled out.
@@ -43,8 +45,9 @@ pub(super) struct Rewritten {
 pub(super) fn rewrite(
     query: &sql::Query,
     relations: &dyn Relations,
-    output: Option<OutputKind>,
+    options: &BindOptions,
 ) -> Result<Rewritten> {
+    let output = options.output;
     let persistent = matches!(output, Some(OutputKind::Stream | OutputKind::Table));
     if query.emit == Some(sql::ast::Emit::Final) && query.window.is_none() {
         return Err(PlanError::unsupported(
@@ -72,7 +75,7 @@ pub(super) fn rewrite(
     let SetExpr::Select(select) = body.body.as_mut() else {
         unreachable!("only a SELECT is plain");
     };
-    let key_columns = select::rewrite(select, query, relations, output)?;
+    let key_columns = select::rewrite(select, query, relations, options)?;
     Ok(Rewritten {
         query: body,
         key_columns: persistent.then_some(key_columns),

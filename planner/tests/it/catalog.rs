@@ -11,7 +11,7 @@ use planner::{OutputKind, PlanError, lower, plan_query};
 use sql::ast::DataType as Sql;
 use sql::{Query, Statement};
 
-pub struct Catalog(Vec<Arc<RelationDef>>);
+pub struct Catalog(pub Vec<Arc<RelationDef>>);
 
 impl Relations for Catalog {
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<Arc<RelationDef>> {
@@ -55,7 +55,8 @@ fn source(schema: SchemaRef) -> Arc<dyn TableSource> {
     provider_as_source(Arc::new(table))
 }
 
-fn relation(
+/// A relation; `key` is a table's primary key or what is in the key of a stream's records.
+pub fn relation(
     id: u32,
     kind: RelationKind,
     name: &str,
@@ -71,7 +72,10 @@ fn relation(
         name: name.into(),
         kind,
         columns: Arc::new(Schema::new(fields)),
-        key: key.to_vec(),
+        key: match kind {
+            RelationKind::Table => key.to_vec(),
+            RelationKind::Stream => Vec::new(),
+        },
         record_key: key.to_vec(),
         headers: vec![],
         partitions: 1,

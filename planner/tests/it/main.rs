@@ -4,5 +4,6 @@ mod batch;
 mod bind;
 mod catalog;
 mod dml;
+mod ksqldb;
 mod lower;
 mod scalar;

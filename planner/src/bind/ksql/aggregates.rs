@@ -11,8 +11,10 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::expr::{AggregateFunction, Cast, ScalarFunction};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
 
-use crate::error::{PlanError, Result};
+use crate::bind::prepare::call;
+use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::functions::{KSQL_AVG, KSQL_SUM, functions};
 
 /// The name under which a function of ksqlDB's is known here, if it is another.
@@ -117,4 +119,139 @@ fn cast(expr: Expr, to: DataType) -> Expr {
         Box::new(expr),
         Arc::new(Field::new("", to, true)),
     ))
+}
+
+/// A call of ksqlDB's that is made of several functions here; `None` for any other.
+///
+/// # Errors
+/// When its arguments are not what it takes.
+pub(super) fn spelled_out(name: &str, args: &[ast::Expr]) -> Result<Option<ast::Expr>> {
+    let spelled = match (name, args) {
+        ("collect_list", [value]) => call("array_agg", vec![value.clone()]),
+        ("collect_set", [value]) => call(
+            "array_distinct",
+            vec![call("array_agg", vec![value.clone()])],
+        ),
+        ("count_distinct", [value]) => {
+            let mut count = call("count", vec![value.clone()]);
+            make_distinct(&mut count);
+            count
+        }
+        // The name promises a deviation, and ksqlDB gives the variance.
+        ("stddev_samp", [value]) => or_zero(call("var_samp", vec![value.clone()])),
+        ("stddev_sample", [value]) => or_zero(call("stddev", vec![value.clone()])),
+        ("earliest_by_offset" | "latest_by_offset", [value, rest @ ..]) => {
+            let first = name == "earliest_by_offset";
+            let (count, ignore_nulls) = match rest {
+                [] => (None, true),
+                [one] => match (whole_number(one), truth(one)) {
+                    (Some(count), _) => (Some(count), true),
+                    (None, Some(ignore)) => (None, ignore),
+                    (None, None) => return Err(not_accepted(name)),
+                },
+                [count, ignore] => match (whole_number(count), truth(ignore)) {
+                    (Some(count), Some(ignore)) => (Some(count), ignore),
+                    _ => return Err(not_accepted(name)),
+                },
+                _ => return Err(not_accepted(name)),
+            };
+            match count {
+                None => one_end(value, first, ignore_nulls),
+                Some(count) if count >= 1 => some_of_an_end(value, first, ignore_nulls, count),
+                Some(_) => return Err(not_accepted(name)),
+            }
+        }
+        ("topk" | "topkdistinct", [value, count]) => {
+            let Some(count) = whole_number(count).filter(|count| *count >= 1) else {
+                return Err(not_accepted(name));
+            };
+            let mut all = call("array_agg", vec![value.clone()]);
+            if name == "topkdistinct" {
+                all = call("array_distinct", vec![all]);
+            }
+            let sorted = call(
+                "array_sort",
+                vec![
+                    call("array_compact", vec![all]),
+                    text("DESC"),
+                    text("NULLS LAST"),
+                ],
+            );
+            call("array_slice", vec![sorted, number(1), number(count)])
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(spelled))
+}
+
+fn not_accepted(name: &str) -> PlanError {
+    PlanError::new(
+        PlanErrorKind::UndefinedFunction,
+        format!("function {name} does not accept these parameters"),
+    )
+}
+
+fn or_zero(value: ast::Expr) -> ast::Expr {
+    let zero = ast::Expr::Value(ast::Value::Number("0e0".into(), false).into());
+    call("coalesce", vec![value, zero])
+}
+
+fn one_end(value: &ast::Expr, first: bool, ignore_nulls: bool) -> ast::Expr {
+    let name = if first { "first_value" } else { "last_value" };
+    let mut end = call(name, vec![value.clone()]);
+    if ignore_nulls && let ast::Expr::Function(function) = &mut end {
+        function.null_treatment = Some(ast::NullTreatment::IgnoreNulls);
+    }
+    end
+}
+
+fn some_of_an_end(value: &ast::Expr, first: bool, ignore_nulls: bool, count: u64) -> ast::Expr {
+    let mut all = call("array_agg", vec![value.clone()]);
+    if ignore_nulls {
+        all = call("array_compact", vec![all]);
+    }
+    let reversed = |array| call("array_reverse", vec![array]);
+    match first {
+        true => call("array_slice", vec![all, number(1), number(count)]),
+        false => reversed(call(
+            "array_slice",
+            vec![reversed(all), number(1), number(count)],
+        )),
+    }
+}
+
+fn make_distinct(call: &mut ast::Expr) {
+    if let ast::Expr::Function(function) = call
+        && let ast::FunctionArguments::List(list) = &mut function.args
+    {
+        list.duplicate_treatment = Some(ast::DuplicateTreatment::Distinct);
+    }
+}
+
+fn number(number: u64) -> ast::Expr {
+    ast::Expr::Value(ast::Value::Number(number.to_string(), false).into())
+}
+
+fn text(text: &str) -> ast::Expr {
+    ast::Expr::Value(ast::Value::SingleQuotedString(text.into()).into())
+}
+
+fn whole_number(expr: &ast::Expr) -> Option<u64> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn truth(expr: &ast::Expr) -> Option<bool> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Boolean(truth) => Some(*truth),
+            _ => None,
+        },
+        _ => None,
+    }
 }

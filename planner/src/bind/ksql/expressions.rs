@@ -270,6 +270,17 @@ impl Qualifier<'_> {
         let Some(name) = name_of(function).map(str::to_owned) else {
             return Ok(());
         };
+        let plain: Vec<Expr> = arguments(function)
+            .iter()
+            .filter_map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => Some(arg.clone()),
+                _ => None,
+            })
+            .collect();
+        if let Some(spelled) = super::aggregates::spelled_out(&name, &plain)? {
+            *expr = spelled;
+            return Ok(());
+        }
         match name.as_str() {
             "struct" => {
                 let structure = named_struct(function)?;

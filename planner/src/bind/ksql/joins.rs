@@ -128,6 +128,9 @@ impl Joined {
         if self.is_table && !left_is_key {
             return self.add_foreign(right, kind, number, count, &shown());
         }
+        if left_is_key {
+            self.check_partitions(&right)?;
+        }
         // In the first join the left side may be any expression; what it is equal to is the key.
         let mut viable = match (left_is_key, self.key.first()) {
             (true, Some(part)) if number > 0 => part.viable.clone(),
@@ -283,6 +286,22 @@ impl Joined {
             part.what = "primary key column of the left table";
         }
         Ok(())
+    }
+
+    /// Records of equal keys must be in partitions of equal numbers.
+    fn check_partitions(&self, right: &Source) -> Result<()> {
+        let left = &self.scope.sources[0];
+        if left.def.partitions == right.def.partitions {
+            return Ok(());
+        }
+        Err(PlanError::new(
+            PlanErrorKind::InvalidDefinition,
+            format!(
+                "cannot join \"{}\" with \"{}\": they have {} and {} partitions",
+                left.def.name, right.def.name, left.def.partitions, right.def.partitions
+            ),
+        )
+        .with_hint("Repartition one of them so that the numbers match."))
     }
 
     fn unused_rowkey(&self) -> String {

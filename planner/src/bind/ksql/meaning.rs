@@ -38,6 +38,12 @@ impl AnalyzerRule for Unknowns {
     }
 }
 
+/// Numbers, which are casts of their text until they are looked at, become constants.
+pub(in crate::bind) fn fold_constants(expr: Expr) -> Result<Expr> {
+    expr.transform_up(|expr| Ok(Transformed::yes(read_constant(expr)?)))
+        .map(|transformed| transformed.data)
+}
+
 /// `CAST('5' AS INTEGER)`, as numbers are written by now, is the number.
 fn read_constant(expr: Expr) -> Result<Expr> {
     if let Expr::Cast(Cast { expr: inner, field }) = &expr

@@ -12,7 +12,9 @@ use super::expressions::{
     strip_as_value,
 };
 use super::joins::{self, Joined, shown};
+use super::lookups;
 use super::sources::{RESERVED, Scope, Source};
+use crate::bind::BindOptions;
 use crate::bind::prepare::field_access;
 use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::lower::OutputKind;
@@ -87,8 +89,9 @@ pub(super) fn rewrite(
     select: &mut Select,
     query: &sql::Query,
     relations: &dyn Relations,
-    output: Option<OutputKind>,
+    options: &BindOptions,
 ) -> Result<usize> {
+    let output = options.output;
     let persistent = matches!(output, Some(OutputKind::Stream | OutputKind::Table));
     if select.distinct.is_some() {
         return Err(PlanError::unsupported("DISTINCT in ksqlDB's dialect"));
@@ -106,6 +109,13 @@ pub(super) fn rewrite(
                 format!("aggregate functions are not allowed in WHERE: {name}"),
             ));
         }
+    }
+    if output.is_none() {
+        lookups::check(
+            &scope.sources[0],
+            select.selection.as_ref(),
+            options.pull_scans,
+        )?;
     }
     let groups = groups(select, scope)?;
     let mut partition_by = query.partition_by.clone();
