@@ -50,7 +50,7 @@ impl Session {
                 .into_iter()
                 .map(|query| self.query_row(&catalog, query))
                 .collect(),
-            ListTarget::Topics => self.list_topics(list.all),
+            ListTarget::Topics => self.list_topics(list.all, list.extended),
             ListTarget::Functions => planner::functions::functions()
                 .names()
                 .into_iter()
@@ -81,7 +81,7 @@ impl Session {
                     vec![name.clone(), planner::types::sql_type_name(data_type)]
                 })
                 .collect(),
-            ListTarget::ConsumerGroups => return Err(super::unsupported("SHOW CONSUMER GROUPS")),
+            ListTarget::ConsumerGroups => self.list_consumer_groups(),
             ListTarget::Variables => self
                 .variables
                 .iter()
@@ -138,7 +138,10 @@ impl Session {
 
     pub(super) fn describe_object(&mut self, describe: &Describe) -> Result<Response> {
         match describe {
-            Describe::ConsumerGroup(_) => Err(super::unsupported("DESCRIBE CONSUMER GROUP")),
+            Describe::ConsumerGroup(id) => {
+                let rows = self.describe_consumer_group(id)?;
+                table(describe_columns(describe), rows, "DESCRIBE")
+            }
             Describe::Function(name) => {
                 if !planner::functions::functions().contains(&name.to_lowercase()) {
                     return Err(StatementError::new(
@@ -306,6 +309,16 @@ pub fn list_columns(list: &List) -> SchemaRef {
             &["name", "kind", "topic", "query"]
         }
         ListTarget::Queries => &["id", "kind", "status", "sink", "query"],
+        ListTarget::Topics if list.extended => &[
+            "topic",
+            "partitions",
+            "replicas",
+            "rows",
+            "bytes",
+            "contents",
+            "consumers",
+            "consumer groups",
+        ],
         ListTarget::Topics => &[
             "topic",
             "partitions",
@@ -318,7 +331,7 @@ pub fn list_columns(list: &List) -> SchemaRef {
         ListTarget::Properties => &["name", "setting", "description"],
         ListTarget::Users => &["name", "login", "superuser", "password"],
         ListTarget::Types => &["name", "type"],
-        ListTarget::ConsumerGroups => &["group", "state", "members"],
+        ListTarget::ConsumerGroups => &["group", "state", "protocol", "members", "lag"],
         ListTarget::Variables => &["name", "value"],
     })
 }

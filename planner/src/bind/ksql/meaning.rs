@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalP
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-use super::operators::unify;
+use super::operators::{event_time, is_event_time, unify};
 use crate::bind::analyze::rewrite_all;
 use crate::error::{PlanError, PlanErrorKind};
 use crate::functions::{JAVA_CAST, arithmetic, casts_as_java, functions};
@@ -85,7 +85,12 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             low,
             high,
         }) => {
-            let all = [*expr, *low, *high];
+            let mut all = [*expr, *low, *high];
+            if is_event_time(&all[0]) {
+                for bound in &mut all[1..] {
+                    event_time(bound)?;
+                }
+            }
             refuse_text_with_number(&all, schema)?;
             let all = match unify(&all, schema)? {
                 Some((_, all)) => all,
@@ -204,8 +209,10 @@ fn check_call(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
                 [] => refuse(&types, ""),
                 [_] => Ok(()),
                 several => {
-                    let whole =
-                        several.contains(&&DataType::Int32) && several.contains(&&DataType::Int64);
+                    // INT and BIGINT alone leave it open which of the two is meant.
+                    let whole = several.contains(&&DataType::Int32)
+                        && several.contains(&&DataType::Int64)
+                        && !several.contains(&&DataType::Float64);
                     let numbers = several.iter().all(|data_type| data_type.is_numeric());
                     let texts = several.iter().all(|data_type| !data_type.is_numeric());
                     match (numbers && !whole) || texts {

@@ -207,17 +207,12 @@ impl Operands {
     fn read_times(&mut self) -> Result<()> {
         let read =
             |text: &mut Expr, other: &Expr, other_type: &DataType| -> Result<Option<DataType>> {
+                if is_event_time(other) {
+                    return Ok(event_time(text)?.then_some(DataType::Int64));
+                }
                 let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &*text else {
                     return Ok(None);
                 };
-                if is_event_time(other) {
-                    let time = read_time(literal, &millisecond())?;
-                    let ScalarValue::TimestampMicrosecond(Some(micros), _) = time else {
-                        return Ok(None);
-                    };
-                    *text = Expr::Literal(ScalarValue::Int64(Some(micros.div_euclid(1_000))), None);
-                    return Ok(Some(DataType::Int64));
-                }
                 if kind(other_type) != Kind::Time && !matches!(other_type, DataType::Time64(_)) {
                     return Ok(None);
                 }
@@ -234,12 +229,21 @@ impl Operands {
     }
 }
 
-fn millisecond() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, None)
+/// Makes of a text that is compared with event time the number that it means.
+pub(super) fn event_time(text: &mut Expr) -> Result<bool> {
+    let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &*text else {
+        return Ok(false);
+    };
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let ScalarValue::TimestampMicrosecond(Some(micros), _) = read_time(literal, &micros)? else {
+        return Ok(false);
+    };
+    *text = Expr::Literal(ScalarValue::Int64(Some(micros.div_euclid(1_000))), None);
+    Ok(true)
 }
 
 /// Whether an expression is the event time, which may be compared with a text.
-fn is_event_time(expr: &Expr) -> bool {
+pub(super) fn is_event_time(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.func.name() == EPOCH_MS)
 }
 
@@ -494,6 +498,22 @@ fn become_type(expr: &Expr, from: &DataType, to: &DataType) -> Result<Expr> {
         (Kind::Text, _) => match literal {
             Some(ScalarValue::Utf8(Some(text))) => match kind(to) {
                 Kind::Time | Kind::TimeOfDay => Ok(Expr::Literal(read_time(text, to)?, None)),
+                // `2e1` is a whole number too.
+                _ if to.is_integer() && text.trim().parse::<i64>().is_err() => {
+                    match text.trim().parse::<f64>() {
+                        Ok(number) if number.fract() == 0.0 => {
+                            let number = ScalarValue::Float64(Some(number)).cast_to(to)?;
+                            Ok(Expr::Literal(number, None))
+                        }
+                        _ => Err(PlanError::new(
+                            PlanErrorKind::InvalidText,
+                            format!(
+                                "invalid input syntax for type {}: \"{text}\"",
+                                shown_type(to)
+                            ),
+                        )),
+                    }
+                }
                 _ => literal::read(text, to, chrono_tz::UTC)?
                     .map(|value| Expr::Literal(value, None))
                     .ok_or_else(|| clash(from)),
