@@ -53,9 +53,13 @@ impl Session {
                 return Ok(done(format!("CREATE {word}")));
             }
             if create.or_replace {
+                refuse_replacing_source(create.read_only || existing.read_only, &name)?;
                 return self.replace_source(create, existing, &catalog, word);
             }
             return Err(exists(&name));
+        }
+        if create.or_replace {
+            refuse_replacing_source(create.read_only, &name)?;
         }
         self.warn_of_transaction(word);
         let options = TopicOptions::parse(&create.options)?;
@@ -345,14 +349,18 @@ impl Session {
             options.timestamp.as_deref(),
             options.has_timestamp_format(),
         )?;
-        let key = match kind {
-            RelationKind::Table => root.key.clone().unwrap_or_default(),
-            RelationKind::Stream => Vec::new(),
+        // ksqlDB's dialect says what the key is.
+        let told: Option<Vec<usize>> = lowered.key_columns.map(|width| (0..width).collect());
+        let key = match (kind, &told) {
+            (RelationKind::Table, Some(told)) => told.clone(),
+            (RelationKind::Table, None) => root.key.clone().unwrap_or_default(),
+            (RelationKind::Stream, _) => Vec::new(),
         };
-        let record_key = match (kind, source) {
-            (RelationKind::Table, _) => key.clone(),
-            (RelationKind::Stream, Some(source)) => inherited_key(source, &columns),
-            (RelationKind::Stream, None) => Vec::new(),
+        let record_key = match (kind, told, source) {
+            (RelationKind::Table, _, _) => key.clone(),
+            (RelationKind::Stream, Some(told), _) => told,
+            (RelationKind::Stream, None, Some(source)) => inherited_key(source, &columns),
+            (RelationKind::Stream, None, None) => Vec::new(),
         };
         let format = options.record_format(
             &columns,
@@ -373,7 +381,10 @@ impl Session {
             columns,
             key,
             topic: None,
-            partitions: options.partitions.unwrap_or(1),
+            partitions: options.partitions.unwrap_or(match source {
+                Some(source) if lowered.key_columns.is_some() => source.partitions,
+                _ => 1,
+            }),
             timestamp,
             written_by: None,
             terminated: false,
@@ -636,6 +647,18 @@ fn is_listed(relations: &[Arc<Relation>], query: &Query, catalog: &Catalog) -> b
 
 fn reads(step: &planner::step_plan::Step, relation: RelationId) -> bool {
     matches!(&step.operator, planner::step_plan::Operator::Source(source) if source.relation == relation)
+}
+
+/// What is read-only stays as it was declared.
+fn refuse_replacing_source(is_source: bool, name: &str) -> Result<()> {
+    match is_source {
+        false => Ok(()),
+        true => Err(StatementError::new(
+            StatementErrorKind::Unsupported,
+            format!("CREATE OR REPLACE of \"{name}\", which is a source, is not supported"),
+        )
+        .into()),
+    }
 }
 
 fn exists(name: &str) -> Error {

@@ -202,6 +202,22 @@ impl TopicOptions {
         let refuse = |message: String| -> Result<RecordFormat> {
             Err(StatementError::new(StatementErrorKind::InvalidDefinition, message).into())
         };
+        if let Some(column) = format
+            .key_columns
+            .iter()
+            .find(|column| contains_map(columns.field(**column).data_type(), &|_| true))
+        {
+            return refuse(format!(
+                "column \"{}\" of the key contains a map, whose entries have no order",
+                columns.field(*column).name()
+            ));
+        }
+        if self.key_format.is_some_and(|key| key != Format::None)
+            && format.key_columns.is_empty()
+            && inherited.is_some()
+        {
+            return refuse("a key format is given, but there are no key columns".into());
+        }
         if let Some(wrap) = self.wrap_single_value {
             if value_width != 1 {
                 return refuse(
@@ -249,6 +265,18 @@ impl TopicOptions {
                     columns.field(*column).name()
                 ));
             }
+            if format == Format::Json
+                && let Some(column) = of.iter().find(|column| {
+                    contains_map(columns.field(**column).data_type(), &|key| {
+                        !matches!(key, DataType::Utf8)
+                    })
+                })
+            {
+                return refuse(format!(
+                    "format JSON cannot hold column \"{}\" of the {what}: keys of maps must be text",
+                    columns.field(*column).name()
+                ));
+            }
             if format == Format::None && !of.is_empty() {
                 return refuse(format!(
                     "format NONE holds no {what}, but there are {what} columns"
@@ -277,6 +305,23 @@ fn kafka_takes(columns: &SchemaRef, chosen: &[usize]) -> bool {
                 | DataType::Binary
                 | DataType::BinaryView
         ),
+        _ => false,
+    }
+}
+
+/// Whether there is a map in a type whose keys are as asked.
+fn contains_map(data_type: &DataType, wanted: &dyn Fn(&DataType) -> bool) -> bool {
+    match data_type {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => {
+                wanted(pair[0].data_type()) || contains_map(pair[1].data_type(), wanted)
+            }
+            _ => false,
+        },
+        DataType::List(element) => contains_map(element.data_type(), wanted),
+        DataType::Struct(fields) => fields
+            .iter()
+            .any(|field| contains_map(field.data_type(), wanted)),
         _ => false,
     }
 }
