@@ -114,7 +114,39 @@ fn the_key_of_a_stream_comes_first_and_must_be_selected_once() {
             "SELECT K, V FROM S WHERE NOPE = 1",
             "SELECT K, X.V FROM S",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT * FROM S
+            => (K text KEY, V integer, D numeric(4,2), PLACE struct<CITY text, ZIP integer>)
+            SELECT V + 1, K AS X, PLACE->CITY, PLACE->*, AS_VALUE(K) AS COPY FROM S
+            => (X text KEY, KSQL_COL_0 integer, CITY text, CITY_1 text, ZIP integer, COPY text)
+            SELECT V FROM S
+            => InvalidDefinition: key missing from projection: the query must include the key column S.K in its projection
+            SELECT K, K AS AGAIN, V FROM S
+            => InvalidDefinition: the projection contains a key column (S.K) more than once, aliased as: K and AGAIN
+            HINT: Use AS_VALUE to have it in the value too.
+            SELECT K FROM S
+            => InvalidDefinition: the projection contains no value columns
+            SELECT K, V AS ROWTIME FROM S
+            => InvalidDefinition: ROWTIME is a reserved column name and cannot be an alias
+            SELECT K, ROWTIME FROM S
+            => InvalidDefinition: reserved column name in select: ROWTIME; remove or alias the column
+            SELECT K, ROWTIME AS T, ROWOFFSET AS O FROM S
+            => (K text KEY, T bigint, O bigint)
+            SELECT * FROM S PARTITION BY V
+            => (V integer KEY, D numeric(4,2), PLACE struct<CITY text, ZIP integer>, K text)
+            SELECT * FROM S PARTITION BY V + 1
+            => (KSQL_COL_0 integer KEY, V integer, D numeric(4,2), PLACE struct<CITY text, ZIP integer>, K text)
+            SELECT K, ABS(V) FROM S PARTITION BY ABS(V)
+            => (KSQL_COL_0 integer KEY, K text)
+            SELECT K FROM S PARTITION BY V
+            => InvalidDefinition: key missing from projection: the query must include the partitioning expression S.V in its projection
+            SELECT V, PLACE FROM S PARTITION BY NULL
+            => (V integer, PLACE struct<CITY text, ZIP integer>)
+            SELECT K, V FROM S WHERE NOPE = 1
+            => UndefinedColumn: column 'NOPE' cannot be resolved at 26
+            SELECT K, X.V FROM S
+            => UndefinedRelation: 'X' is not a valid stream/table name or alias at 11
+        "#]],
     );
 }
 
@@ -133,7 +165,27 @@ fn groups_and_aggregates() {
             "SELECT K, COUNT(*) FROM S GROUP BY K HAVING V > 1",
             "SELECT SUM(V), COUNT(*) FROM S GROUP BY SUM(V)",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT V, COUNT(*), SUM(V) AS SUM, AVG(V) AS AVG, SUM(D) AS TOTAL FROM S GROUP BY V
+            => (V integer KEY, KSQL_COL_0 bigint, SUM integer, AVG double precision, TOTAL numeric(4,2))
+            SELECT K, V, LATEST_BY_OFFSET(D) AS D, COLLECT_SET(V) AS VS, TOPK(V, 2) AS TOP FROM S GROUP BY V, K
+            => (V integer KEY, K text KEY, D numeric(4,2), VS integer[], TOP integer[])
+            SELECT V + 1 AS NEXT, COUNT() FROM S GROUP BY V + 1
+            => (NEXT integer KEY, KSQL_COL_0 bigint)
+            SELECT COUNT(*) FROM S GROUP BY V
+            => InvalidDefinition: key missing from projection: the query must include the grouping expression S.V in its projection
+            SELECT V, K, COUNT(*) FROM S GROUP BY V
+            => Grouping: non-aggregate SELECT expression not part of GROUP BY: S.K
+            HINT: Add it to the GROUP BY or remove it from the SELECT.
+            SELECT V FROM S GROUP BY V
+            => Grouping: GROUP BY requires aggregate functions in either the SELECT or HAVING clause
+            SELECT V, COUNT(*) FROM S
+            => Grouping: aggregate functions require a GROUP BY clause
+            SELECT K, COUNT(*) FROM S GROUP BY K HAVING V > 1
+            => Grouping: non-aggregate HAVING expression not part of GROUP BY: S.V > 1
+            SELECT SUM(V), COUNT(*) FROM S GROUP BY SUM(V)
+            => Grouping: GROUP BY does not support aggregate functions: sum is one
+        "#]],
     );
 }
 
@@ -154,7 +206,31 @@ fn joins_of_tables() {
             "SELECT * FROM T JOIN T AS X ON T.ID = X.ID",
             "SELECT * FROM S",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT * FROM T JOIN U ON T.ID = U.ID
+            => (T_ID integer KEY, T_V bigint, U_ID integer, U_N text)
+            SELECT U.ID, V, N FROM T LEFT JOIN U ON T.ID = U.ID
+            => (U_ID integer KEY, V bigint, N text)
+            SELECT * FROM T FULL JOIN U ON T.ID = U.ID
+            => (ROWKEY integer KEY, T_ID integer, T_V bigint, U_ID integer, U_N text)
+            SELECT ROWKEY AS ID, V FROM T FULL JOIN U ON T.ID = U.ID
+            => (ID integer KEY, V bigint)
+            SELECT V FROM T JOIN U ON T.ID = U.ID
+            => InvalidDefinition: key missing from projection: the query must include the join expression T.ID or U.ID in its projection
+            SELECT T.ID, V, N FROM T JOIN U ON T.V = U.ID
+            => DatatypeMismatch: invalid join condition: types don't match; got T.V (bigint) = U.ID (integer)
+            SELECT ID, V, N FROM T JOIN U ON T.ID = U.ID
+            => AmbiguousColumn: column 'ID' is ambiguous: could be T.ID or U.ID at 8
+            SELECT T.ID, V, N FROM T JOIN U ON T.ID = U.N
+            => DatatypeMismatch: invalid join condition: types don't match; got T.ID (integer) = U.N (text)
+            SELECT T.ID, V, N FROM T JOIN U ON T.ID = 1
+            => InvalidDefinition: invalid comparison expression '1' in join '(T.ID = 1)': each side of the join comparison must contain references from exactly one source
+            SELECT * FROM T JOIN T AS X ON T.ID = X.ID
+            => Unsupported: joining "T" to itself is not supported
+            SELECT * FROM S
+            => WrongObjectType: the result of this query is a stream
+            HINT: Use CREATE STREAM … AS.
+        "#]],
     );
 }
 
@@ -167,7 +243,14 @@ fn joins_of_a_stream_with_a_table() {
             "SELECT K, T.V, T.ID FROM S LEFT JOIN T ON S.V + 1 = T.ID",
             "SELECT * FROM T JOIN S ON S.V = T.ID",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT * FROM S JOIN T ON S.V = T.ID
+            => (S_V integer KEY, S_K text, S_D numeric(4,2), S_PLACE struct<CITY text, ZIP integer>, T_ID integer, T_V bigint)
+            SELECT K, T.V, T.ID FROM S LEFT JOIN T ON S.V + 1 = T.ID
+            => (ID integer KEY, K text, T_V bigint)
+            SELECT * FROM T JOIN S ON S.V = T.ID
+            => InvalidDefinition: invalid join order: table-stream joins are not supported; only stream-table joins
+        "#]],
     );
 }
 
@@ -190,7 +273,38 @@ fn types_of_expressions() {
             "SELECT CAST(K AS MAP<STRING, INT>) FROM S EMIT CHANGES",
             "SELECT V FROM S WHERE ROWTIME >= '2020-05' EMIT CHANGES",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT 1, 3000000000, 1.50, 1e3, -5, V / 2, V * 2.0, D + D, D * D, D / D, D % D, V + 3000000000 FROM S EMIT CHANGES
+            => (KSQL_COL_0 integer, KSQL_COL_1 bigint, KSQL_COL_2 numeric(3,2), KSQL_COL_3 double precision, KSQL_COL_4 integer, KSQL_COL_5 integer, KSQL_COL_6 numeric(13,1), KSQL_COL_7 numeric(5,2), KSQL_COL_8 numeric(9,4), KSQL_COL_9 numeric(11,7), KSQL_COL_10 numeric(4,2), KSQL_COL_11 bigint)
+            SELECT K + '!', V > 1, K = 'a' AND V IS NULL, CAST(V AS STRING), ARRAY[1, 2.5], CASE WHEN V = 1 THEN 1 ELSE 3000000000 END FROM S EMIT CHANGES
+            => (KSQL_COL_0 text, KSQL_COL_1 boolean, KSQL_COL_2 boolean, KSQL_COL_3 text, KSQL_COL_4 numeric(11,1)[], KSQL_COL_5 bigint)
+            SELECT V + NULL FROM S EMIT CHANGES
+            => UndefinedFunction: arithmetic on types integer and null is not supported: S.V + NULL
+            SELECT K + V FROM S EMIT CHANGES
+            => UndefinedFunction: arithmetic on types text and integer is not supported: S.K + S.V
+            SELECT V = 'x' FROM S EMIT CHANGES
+            => UndefinedFunction: cannot compare S.V (integer) to Utf8("x") (text) with =
+            SELECT V FROM S WHERE V IN (1, 'x') EMIT CHANGES
+            => InvalidText: invalid input syntax for type integer: "x"
+            SELECT V FROM S WHERE K IN (1, V) EMIT CHANGES
+            => UndefinedFunction: operator does not exist: text = integer (S.V)
+            HINT: You might need to add explicit type casts.
+            SELECT V FROM S WHERE K LIKE 12 EMIT CHANGES
+            => DatatypeMismatch: LIKE is of texts, not of integer
+            SELECT ARRAY[NULL] FROM S EMIT CHANGES
+            => IndeterminateDatatype: cannot construct an array of which all elements are NULL
+            HINT: Cast a NULL to the type you want.
+            SELECT NULL FROM S EMIT CHANGES
+            => IndeterminateDatatype: cannot infer a type of NULL
+            HINT: Cast it to the type you want, as in CAST(NULL AS VARCHAR).
+            SELECT V = NULL FROM S EMIT CHANGES
+            => InvalidDefinition: comparison with NULL is not supported: S.V = NULL
+            HINT: Use IS NULL or IS NOT NULL.
+            SELECT CAST(K AS MAP<STRING, INT>) FROM S EMIT CHANGES
+            => CannotCoerce: cannot cast type text to map<text, integer>
+            SELECT V FROM S WHERE ROWTIME >= '2020-05' EMIT CHANGES
+            => (V integer)
+        "#]],
     );
 }
 
@@ -205,6 +319,19 @@ fn pull_queries() {
             "SELECT * FROM T JOIN U ON T.ID = U.ID",
             "SELECT V, V FROM T",
         ],
-        expect![[""]],
+        expect![[r#"
+            SELECT * FROM T WHERE ID = 1
+            => (ID integer, V bigint)
+            SELECT ID, V AS X FROM T WHERE ID IN (1, 2)
+            => (ID integer, X bigint)
+            SELECT ID, COUNT(*) FROM T GROUP BY ID
+            => Unsupported: GROUP BY of a pull query, in ksqlDB's dialect, is not supported
+            HINT: Add EMIT CHANGES if you intended to issue a push query, or SET dialect = 'postgres'.
+            SELECT * FROM T JOIN U ON T.ID = U.ID
+            => Unsupported: JOIN of a pull query, in ksqlDB's dialect, is not supported
+            HINT: Add EMIT CHANGES if you intended to issue a push query, or SET dialect = 'postgres'.
+            SELECT V, V FROM T
+            => DuplicateColumn: column "V" specified more than once
+        "#]],
     );
 }

@@ -1,8 +1,11 @@
 //! Joins: what ksqlDB asks of their conditions, and which expression is the key of their result.
 
+use std::ops::ControlFlow;
+
 use arrow_schema::DataType;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, Select, TableFactor,
+    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, Select, TableFactor, Value, VisitMut,
+    VisitorMut,
 };
 
 use super::expressions::{canonical, coalesce, column_of, qualify, sources_of};
@@ -399,7 +402,23 @@ fn shown_condition(condition: &Expr) -> String {
     shown(condition)
 }
 
-/// An expression without the quotes of its names.
+/// An expression as it was written: without the quotes of its names and the types of its constants.
 pub(super) fn shown(expr: &Expr) -> String {
-    expr.to_string().replace('"', "")
+    struct Plain;
+    impl VisitorMut for Plain {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Cast { expr: inner, .. } = expr
+                && let Expr::Value(value) = inner.as_ref()
+                && let Value::SingleQuotedString(text) = &value.value
+                && text.parse::<f64>().is_ok()
+            {
+                *expr = Expr::Value(Value::Number(text.clone(), false).into());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut plain = expr.clone();
+    let _ = VisitMut::visit(&mut plain, &mut Plain);
+    plain.to_string().replace('"', "")
 }

@@ -127,13 +127,22 @@ pub(super) fn rewrite(
         qualify(having, scope)?;
     }
     let mut namer = Namer::of(scope);
+    let starred = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_)));
     let mut key = match (groups.is_empty(), partition_by.as_slice()) {
-        (false, []) => parts(&groups, "grouping expression", &mut namer),
+        (false, []) => parts(&groups, "grouping expression", starred, &mut namer),
         (true, [Expr::Value(value)]) if value.value == Value::Null => Vec::new(),
         (true, [_, ..]) if joined.is_table => {
             return Err(PlanError::unsupported("PARTITION BY of a table"));
         }
-        (true, [_, ..]) => parts(&partition_by, "partitioning expression", &mut namer),
+        (true, [_, ..]) => parts(
+            &partition_by,
+            "partitioning expression",
+            starred,
+            &mut namer,
+        ),
         (false, [_, ..]) => {
             return Err(PlanError::unsupported(
                 "PARTITION BY together with GROUP BY",
@@ -241,7 +250,10 @@ fn groups(select: &mut Select, scope: &Scope) -> Result<Vec<Expr>> {
         if let Some(name) = aggregates_of(expr).first() {
             return Err(PlanError::new(
                 PlanErrorKind::Grouping,
-                format!("GROUP BY does not support aggregate functions: {name} is one"),
+                format!(
+                    "GROUP BY does not support aggregate functions: {} is one",
+                    name.trim_start_matches("_ksql_")
+                ),
             ));
         }
         let text = canonical(expr);
@@ -256,16 +268,16 @@ fn groups(select: &mut Select, scope: &Scope) -> Result<Vec<Expr>> {
     Ok(exprs.clone())
 }
 
-/// Parts of a key that are expressions, each with the name that it gets if nothing gives it another.
-fn parts(exprs: &[Expr], what: &'static str, namer: &mut Namer) -> Vec<KeyPart> {
+/// Parts of a key that are expressions; each with the name that it gets where `*` stands for it.
+fn parts(exprs: &[Expr], what: &'static str, starred: bool, namer: &mut Namer) -> Vec<KeyPart> {
     exprs
         .iter()
         .map(|expr| KeyPart {
             viable: vec![expr.clone()],
             value: expr.clone(),
             name: match column_of(expr) {
-                Some(_) => None,
-                None => Some(namer.of_key(expr)),
+                None if starred => Some(namer.of_key(expr)),
+                _ => None,
             },
             what,
         })
