@@ -10,6 +10,7 @@ mod dml;
 mod explain;
 mod plan;
 mod prepared;
+mod print;
 mod push;
 mod queries;
 mod read;
@@ -195,7 +196,7 @@ impl Session {
             Statement::List(list) => self.list(list),
             Statement::Describe(describe) => self.describe_object(describe),
             Statement::Explain(explain) => self.explain(explain, parameters).await,
-            Statement::Print(_) => Err(unsupported("PRINT")),
+            Statement::Print(print) => self.print(print).await.map(Response::Rows),
             Statement::AssertTopic(assert) => self.assert_topic(assert).await,
             Statement::Define { name, value } => {
                 self.variables.define(name, value);

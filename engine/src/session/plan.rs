@@ -231,6 +231,7 @@ impl Session {
             Statement::Update(update) => (Some(self.plan_update(update).await?.plan), None),
             Statement::Delete(delete) => (Some(self.plan_delete(delete).await?.plan), None),
             Statement::Fetch(fetch) => (None, Some(self.cursor(&fetch.cursor)?.columns())),
+            Statement::Print(_) => (None, Some(crate::session::print::print_columns())),
             Statement::List(list) => (None, Some(show::list_columns(list))),
             Statement::Describe(describe) => (None, Some(show::describe_columns(describe))),
             Statement::ShowVariable(target) => (None, Some(show::variable_columns(target))),
