@@ -308,6 +308,10 @@ impl Session {
         Ok(done(format!("CREATE {word}")))
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a statement says of a relation"
+    )]
     fn derived_relation(
         &self,
         create: &CreateQuery,
