@@ -3,4 +3,8 @@
 pub mod coordinator;
 pub mod decoding;
 pub mod encryption;
+mod requests;
 pub mod sasl;
+mod server;
+
+pub use server::{KafkaConfig, serve};

@@ -58,7 +58,7 @@ pub enum Command {
     ///
     /// When it accepts connections it prints one line on standard output, for example
     ///
-    /// millpond ready: postgres=127.0.0.1:5432 data=/var/lib/millpond
+    /// millpond ready: postgres=127.0.0.1:5432 kafka=127.0.0.1:9092 data=/var/lib/millpond
     ///
     /// The log goes to standard error.
     Server,
@@ -138,10 +138,40 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pg_port: Option<u16>,
 
-    /// Reserved for Kafka clients, which are not served yet: only 0 (off) is accepted.
+    /// Port for Kafka clients; 0 takes a free one [default: 9092, or a free one if that is taken].
     #[arg(long, global = true, value_name = "PORT", env = "MILLPOND_KAFKA_PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka_port: Option<u16>,
+
+    /// Where Kafka clients are told to connect, if not to the address that they came by.
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST[:PORT]",
+        env = "MILLPOND_KAFKA_ADVERTISED"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_advertised: Option<String>,
+
+    /// Whether topics that Kafka clients name are made if they are not there [default: true].
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        env = "MILLPOND_KAFKA_AUTO_CREATE_TOPICS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_auto_create_topics: Option<bool>,
+
+    /// Partitions of topics for which a Kafka client does not say how many [default: 1].
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "MILLPOND_KAFKA_PARTITIONS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_partitions: Option<u32>,
 
     /// Whether clients are asked for a password: `auto`, as soon as a user has one (CREATE USER); `trust`, never;
     /// `password`, always [default: auto].

@@ -31,9 +31,6 @@ pub enum ConfigError {
     /// A setting without the one that it needs.
     #[error("{0} needs {1}")]
     Together(&'static str, &'static str),
-    /// The Kafka listener was asked for.
-    #[error("kafka_port = {0}: Kafka clients are not served yet; leave it out or set it to 0")]
-    Kafka(u16),
 }
 
 /// The settings in force.
@@ -47,6 +44,16 @@ pub struct Config {
     pub pg_port: u16,
     /// Whether the port was chosen by the user, so that no other may be taken instead.
     pub pg_port_chosen: bool,
+    /// Port for Kafka clients.
+    pub kafka_port: u16,
+    /// Whether that port was chosen by the user.
+    pub kafka_port_chosen: bool,
+    /// Where Kafka clients are told to connect.
+    pub kafka_advertised: Option<(String, Option<u16>)>,
+    /// Whether topics that Kafka clients name are made.
+    pub kafka_auto_create_topics: bool,
+    /// Partitions of topics of which nobody says how many.
+    pub kafka_partitions: u32,
     /// Whether clients are asked for a password.
     pub auth: Auth,
     /// Files with the certificate and its private key.
@@ -85,6 +92,9 @@ struct Layers {
     listen: String,
     pg_port: Option<u16>,
     kafka_port: Option<u16>,
+    kafka_advertised: Option<String>,
+    kafka_auto_create_topics: bool,
+    kafka_partitions: u32,
     auth: Auth,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
@@ -109,6 +119,9 @@ impl Default for Layers {
             listen: "127.0.0.1".to_owned(),
             pg_port: None,
             kafka_port: None,
+            kafka_advertised: None,
+            kafka_auto_create_topics: true,
+            kafka_partitions: 1,
             auth: Auth::Auto,
             tls_cert: None,
             tls_key: None,
@@ -129,6 +142,7 @@ impl Default for Layers {
 }
 
 const PG_PORT: u16 = 5432;
+const KAFKA_PORT: u16 = 9092;
 
 impl Config {
     /// Layers `settings` (flags and environment) over the configuration file and the defaults.
@@ -145,9 +159,6 @@ impl Config {
     }
 
     fn check(layers: Layers) -> Result<Self, ConfigError> {
-        if let Some(port @ 1..) = layers.kafka_port {
-            return Err(ConfigError::Kafka(port));
-        }
         let listen = match layers.listen.as_str() {
             "localhost" => "127.0.0.1",
             other => other,
@@ -157,12 +168,12 @@ impl Config {
             value: layers.listen.clone(),
             expected: "expected an IP address such as 127.0.0.1 or 0.0.0.0",
         })?;
-        if layers.workers == Some(0) || layers.max_connections == 0 {
-            let key = if layers.workers == Some(0) {
-                "workers"
-            } else {
-                "max_connections"
-            };
+        let least_one = [
+            ("workers", layers.workers == Some(0)),
+            ("max_connections", layers.max_connections == 0),
+            ("kafka_partitions", layers.kafka_partitions == 0),
+        ];
+        if let Some((key, _)) = least_one.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::Value {
                 key,
                 value: "0".to_owned(),
@@ -184,6 +195,19 @@ impl Config {
             listen,
             pg_port: layers.pg_port.unwrap_or(PG_PORT),
             pg_port_chosen: layers.pg_port.is_some(),
+            // Who takes any port for PostgreSQL's clients runs more than one server here.
+            kafka_port: match (layers.kafka_port, layers.pg_port) {
+                (Some(port), _) => port,
+                (None, Some(0)) => 0,
+                (None, _) => KAFKA_PORT,
+            },
+            kafka_port_chosen: layers.kafka_port.is_some(),
+            kafka_advertised: match &layers.kafka_advertised {
+                None => None,
+                Some(address) => Some(parse_host(address)?),
+            },
+            kafka_auto_create_topics: layers.kafka_auto_create_topics,
+            kafka_partitions: layers.kafka_partitions,
             auth: layers.auth,
             tls,
             tls_required: layers.tls_required,
@@ -207,6 +231,24 @@ impl Config {
             log_level: layers.log_level,
             log_format: layers.log_format,
         })
+    }
+}
+
+/// `host`, `host:port`, or an IPv6 address in brackets with or without a port.
+fn parse_host(address: &str) -> Result<(String, Option<u16>), ConfigError> {
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (address, None),
+    };
+    let port = port.map(str::parse).transpose();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match port {
+        Ok(port) if !host.is_empty() => Ok((host.to_owned(), port)),
+        _ => Err(ConfigError::Value {
+            key: "kafka_advertised",
+            value: address.to_owned(),
+            expected: "expected a host, or a host and a port, such as kafka.example.com:9092",
+        }),
     }
 }
 
@@ -352,7 +394,8 @@ mod tests {
             "{}",
             error("pgport = 1")
         );
-        assert!(error("kafka_port = 9092").contains("not served yet"));
+        assert!(error("kafka_partitions = 0").contains("at least 1"));
+        assert!(error("kafka_advertised = \":9092\"").contains("expected a host"));
         assert_eq!(
             error("query_memory = \"lots\""),
             "invalid value for query_memory: \"lots\" (expected a number of bytes with KiB, MiB or GiB)"
@@ -377,7 +420,20 @@ mod tests {
     }
 
     #[test]
-    fn kafka_port_zero_is_off() {
-        assert!(load("kafka_port = 0", Settings::default()).is_ok());
+    fn kafka_clients_are_told_an_address() {
+        let parsed = |address| parse_host(address).ok();
+        assert_eq!(parsed("kafka.local"), Some(("kafka.local".into(), None)));
+        assert_eq!(parsed("h:9093"), Some(("h".into(), Some(9093))));
+        assert_eq!(parsed("[::1]:9093"), Some(("::1".into(), Some(9093))));
+        assert_eq!(parsed("[::1]"), Some(("::1".into(), None)));
+        assert_eq!(parsed("h:port"), None);
+    }
+
+    #[test]
+    fn any_port_for_one_protocol_is_any_port_for_the_other() {
+        let config = load("pg_port = 0", Settings::default()).expect("valid");
+        assert_eq!((config.kafka_port, config.kafka_port_chosen), (0, false));
+        let config = load("", Settings::default()).expect("valid");
+        assert_eq!((config.kafka_port, config.kafka_port_chosen), (9092, false));
     }
 }

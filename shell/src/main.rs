@@ -274,6 +274,7 @@ fn greet(session: &Session, config: &Config, embedded: Option<&Server>) {
             if config.pg_port != 0 && server.address.port() != config.pg_port {
                 println!("Port {} is taken, so another one is used.", config.pg_port);
             }
+            println!("Kafka clients connect to {}.", server.kafka_address);
             println!(
                 "psql works too: psql -h {} -p {}\n",
                 server.address.ip(),

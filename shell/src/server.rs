@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::{Engine, EngineConfig};
-use pgwire_server::ServerConfig;
+use kafka_server::KafkaConfig;
+use kafka_server::encryption::Encryption;
+use pgwire_server::{ServerConfig, Tls};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -37,9 +39,12 @@ pub enum Port {
 pub struct Server {
     /// Where PostgreSQL clients connect.
     pub address: SocketAddr,
+    /// Where Kafka clients connect.
+    pub kafka_address: SocketAddr,
     engine: Arc<Engine>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    serving_kafka: JoinHandle<()>,
 }
 
 impl Server {
@@ -47,6 +52,10 @@ impl Server {
     pub async fn start(config: &Config, port: Port) -> anyhow::Result<Self> {
         let listener = bind(config, port).await?;
         let address = listener
+            .local_addr()
+            .context("the listening socket has no address")?;
+        let kafka_listener = bind_kafka(config, port).await?;
+        let kafka_address = kafka_listener
             .local_addr()
             .context("the listening socket has no address")?;
         let tls = security::tls(config)?;
@@ -74,6 +83,7 @@ impl Server {
                 )
             })?;
         security::check(config, &engine, address.ip(), port != Port::Configured)?;
+        let kafka_config = kafka_config(config, tls.as_ref().map(Tls::acceptor));
         let server_config = ServerConfig {
             max_connections: config.max_connections,
             reserved_connections: (config.max_connections / 10).min(RESERVED_CONNECTIONS_MAX),
@@ -92,12 +102,24 @@ impl Server {
                 }
             }
         });
-        tracing::info!(postgres = %address, data = %config.data_dir.display(), "ready");
+        let serving_kafka = tokio::spawn({
+            let (engine, stop) = (Arc::clone(&engine), stop.clone());
+            async move {
+                if let Err(error) =
+                    kafka_server::serve(kafka_listener, engine, kafka_config, stop).await
+                {
+                    tracing::error!(%error, "the Kafka listener has failed");
+                }
+            }
+        });
+        tracing::info!(postgres = %address, kafka = %kafka_address, data = %config.data_dir.display(), "ready");
         Ok(Self {
             address,
+            kafka_address,
             engine,
             stop,
             serving,
+            serving_kafka,
         })
     }
 
@@ -130,6 +152,9 @@ impl Server {
         self.serving
             .await
             .context("the PostgreSQL listener has panicked")?;
+        self.serving_kafka
+            .await
+            .context("the Kafka listener has panicked")?;
         self.engine
             .shutdown()
             .await
@@ -175,6 +200,42 @@ async fn bind(config: &Config, port: Port) -> anyhow::Result<TcpListener> {
     }
 }
 
+/// Without a port that the user chose, any free one will do if the usual one is taken: PostgreSQL's clients are served all
+/// the same.
+async fn bind_kafka(config: &Config, port: Port) -> anyhow::Result<TcpListener> {
+    let wanted = match port {
+        Port::Free => SocketAddr::from(([127, 0, 0, 1], 0)),
+        Port::Configured | Port::ConfiguredOrFree => {
+            SocketAddr::from((config.listen, config.kafka_port))
+        }
+    };
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !config.kafka_port_chosen => {
+            tracing::warn!(address = %wanted, "another process listens here; Kafka clients get another port");
+            let free = SocketAddr::from((config.listen, 0));
+            TcpListener::bind(free)
+                .await
+                .with_context(|| format!("cannot listen on {free}"))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {wanted}")),
+    }
+}
+
+fn kafka_config(config: &Config, acceptor: Option<tokio_rustls::TlsAcceptor>) -> KafkaConfig {
+    KafkaConfig {
+        encryption: Encryption {
+            acceptor,
+            required: config.tls_required,
+            plain_from_anywhere: config.insecure,
+        },
+        auto_create_topics: config.kafka_auto_create_topics,
+        partitions_default: config.kafka_partitions,
+        advertised: config.kafka_advertised.clone(),
+        ..KafkaConfig::default()
+    }
+}
+
 /// Runs a server without a shell, until SIGINT or SIGTERM.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     let mut stopped = std::pin::pin!(stop_signal()?);
@@ -183,8 +244,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         () = &mut stopped => return Ok(()),
     };
     let ready = format!(
-        "millpond ready: postgres={} data={}\n",
+        "millpond ready: postgres={} kafka={} data={}\n",
         server.address,
+        server.kafka_address,
         config.data_dir.display()
     );
     let mut stdout = io::stdout();

@@ -32,6 +32,9 @@ async fn grow(
         let reason = "Number of partitions must be larger than 0.".to_owned();
         (ResponseError::InvalidPartitions, reason)
     })?;
-    let grown = shared.topics.grow(&topic.name, partitions, only_check).await;
+    let grown = shared
+        .topics
+        .grow(&topic.name, partitions, only_check)
+        .await;
     grown.map_err(|error: TopicError| (super::code(&error), error.to_string()))
 }

@@ -14,7 +14,9 @@ pub async fn answer(shared: &Shared, request: DeleteRecordsRequest) -> DeleteRec
         for partition in topic.partitions {
             let index = partition.partition_index;
             let result = DeleteRecordsPartitionResult::default().with_partition_index(index);
-            let deleted = shared.topics.delete_records(&topic.name, index, partition.offset);
+            let deleted = shared
+                .topics
+                .delete_records(&topic.name, index, partition.offset);
             partitions.push(match deleted.await {
                 Ok(deleted) => result.with_low_watermark(deleted.start),
                 Err(error) => result

@@ -13,7 +13,7 @@ const NO_OPERATIONS: i32 = i32::MIN;
 pub fn answer(shared: &Shared, node: &Node) -> DescribeClusterResponse {
     let broker = DescribeClusterBroker::default()
         .with_broker_id(BrokerId(NODE_ID))
-        .with_host(string(node.host.clone()))
+        .with_host(node.host.clone())
         .with_port(node.port);
     DescribeClusterResponse::default()
         .with_cluster_id(string(shared.topics.cluster_id()))

@@ -42,7 +42,10 @@ fn end_of(shared: &Shared, topic: &str, asked: &OffsetForLeaderPartition) -> Epo
     if asked.current_leader_epoch > LEADER_EPOCH {
         return refused(ResponseError::UnknownLeaderEpoch);
     }
-    match shared.topics.offset(topic, asked.partition, OffsetQuery::Latest) {
+    match shared
+        .topics
+        .offset(topic, asked.partition, OffsetQuery::Latest)
+    {
         // Of a later epoch nothing is known.
         Ok(_) if asked.leader_epoch > LEADER_EPOCH => result,
         Ok(end) => result
