@@ -100,7 +100,7 @@ pub(crate) async fn answer(
         }
         ApiKey::ListOffsets => {
             let request = decode(body, version)?;
-            write(list_offsets::answer(shared, request), version, out)
+            write(list_offsets::answer(shared, version, request), version, out)
         }
         ApiKey::CreateTopics => {
             let request = decode(body, version)?;

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use crate::server::Shared;
 
-pub fn answer(shared: &Shared, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub fn answer(shared: &Shared, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
             let answer = ListOffsetsPartitionResponse::default()
@@ -30,7 +30,12 @@ pub fn answer(shared: &Shared, request: ListOffsetsRequest) -> ListOffsetsRespon
                 Ok(found) => answer
                     .with_offset(found.offset)
                     .with_timestamp(found.timestamp)
-                    .with_leader_epoch(if found.offset < 0 { -1 } else { 0 }),
+                    // Earlier versions have no place for it.
+                    .with_leader_epoch(if version < 4 || found.offset < 0 {
+                        -1
+                    } else {
+                        0
+                    }),
                 Err(error) => answer.with_error_code(super::code(&error).code()),
             }
         });
