@@ -28,9 +28,5 @@ async fn librdkafka_logs_in_by_every_mechanism() {
     let output = command.output().await.expect("Python runs");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(
-        output.status.success(),
-        "{said}\nserver:\n{}",
-        server.log()
-    );
+    assert!(output.status.success(), "{said}\nserver:\n{}", server.log());
 }
