@@ -23,7 +23,7 @@ const BATCH_ROWS_MAX: usize = 64 << 10;
 
 /// Event times further ahead of now than this are refused: one wild value must not close all
 /// windows. Microseconds.
-const ROWTIME_AHEAD_MAX: i64 = 24 * 3600 * 1_000_000;
+pub const ROWTIME_AHEAD_MAX: i64 = 24 * 3600 * 1_000_000;
 
 /// What a row of a table does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,8 @@ fn encode_weighted(
     Ok(batches)
 }
 
-fn new_batch(
+/// One batch for one partition, of rows in the log's schema.
+pub fn new_batch(
     relation: &Relation,
     topic: &Topic,
     partition: PartitionId,

@@ -16,6 +16,7 @@
 mod admin;
 mod append;
 mod cluster;
+mod decode;
 mod error;
 mod fetch;
 mod internal;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use log_store::{PartitionId, Topic, TopicId};
 use uuid::Uuid;
 
-use crate::catalog::{TopicContents, TopicEntry};
+use crate::catalog::{ColumnarTopic, TopicContents, TopicEntry};
 use crate::engine::Engine;
 
 pub use admin::{DeletedRecords, NewTopic, SettingChange};
@@ -75,9 +76,24 @@ impl Found {
         }
     }
 
+    /// What clients call it; the log may have another name for it.
+    fn name(&self) -> &str {
+        match &self.entry {
+            Some(entry) => &entry.name,
+            None => self.topic.name(),
+        }
+    }
+
+    fn columnar(&self) -> Option<&ColumnarTopic> {
+        match &self.entry.as_ref()?.contents {
+            TopicContents::Columnar(columnar) => Some(columnar),
+            TopicContents::Raw => None,
+        }
+    }
+
     fn partition(&self, partition: i32) -> Result<log_store::Partition, TopicError> {
         let unknown = || TopicError::UnknownPartition {
-            topic: self.topic.name().to_owned(),
+            topic: self.name().to_owned(),
             partition,
         };
         let id = u32::try_from(partition).map_err(|_| unknown())?;
@@ -122,8 +138,12 @@ impl Topics {
     /// A topic by its identity.
     pub fn get_by_id(&self, id: Uuid) -> Option<TopicInfo> {
         let number = self.engine.cluster.number_of(id)?;
-        let topic = self.engine.log.topic(TopicId(number)).ok()?;
-        self.get(topic.name()).filter(|info| info.id == id)
+        let catalog = self.engine.catalog();
+        let internal = || INTERNAL_TOPICS.iter().filter_map(|name| self.get(name));
+        match catalog.topics().find(|entry| entry.id == number) {
+            Some(entry) => self.get(&entry.name),
+            None => internal().find(|info| info.id == id),
+        }
     }
 
     /// Whether there is such a partition.
@@ -139,7 +159,7 @@ impl Topics {
 
     fn info(&self, found: &Found) -> TopicInfo {
         TopicInfo {
-            name: found.topic.name().to_owned(),
+            name: found.name().to_owned(),
             id: self.engine.cluster.topic_id(found.topic.id().0),
             partitions: found.topic.config().partitions,
             internal: found.entry.is_none(),

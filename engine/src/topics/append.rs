@@ -212,7 +212,7 @@ impl Topics {
             )));
         }
         if matches!(found.topic.config().cleanup, Cleanup::Compact { .. }) {
-            check_keys(&batch, found.topic.name())?;
+            check_keys(&batch, found.name())?;
         }
         let now = self.engine.now();
         let append_time = rules.append_time.then_some(now / 1000);
@@ -350,21 +350,6 @@ fn check_keys(batch: &KafkaBatch, topic: &str) -> Result<(), TopicError> {
         }
     }
     Ok(())
-}
-
-impl Topics {
-    /// Records for a columnar topic become rows.
-    fn decode(
-        &self,
-        found: &Found,
-        _partition: PartitionId,
-        _batch: &KafkaBatch,
-    ) -> Result<(Vec<NewBatch>, Option<RelationId>), TopicError> {
-        Err(TopicError::InvalidRecord(format!(
-            "topic \"{}\" was made by SQL and is written by SQL",
-            found.topic.name()
-        )))
-    }
 }
 
 #[cfg(test)]

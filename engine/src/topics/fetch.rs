@@ -9,12 +9,16 @@ use super::{Found, TopicError, Topics};
 use crate::body_codec;
 use crate::catalog::ColumnarTopic;
 use crate::records::batch::restamp;
+use crate::records::{BatchBuilder, Codec, RecordEncoder, Scratch};
 
 /// In front of what is stamped anew: base offset, length and leader's epoch.
 const STAMPED_BYTES: usize = 16;
 
 /// A batch shorter than this is copied; of a longer one only what is stamped.
 const COPIED_BYTES_MAX: usize = 1024;
+
+/// Rows are encoded into batches of about this size.
+const ENCODED_BYTES: usize = 256 << 10;
 
 /// What a partition answers.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +71,10 @@ impl Topics {
         }
         let batches = self.read(&found, &held, offset as u64, bytes_max)?;
         let mut chunks = Chunks::default();
+        let columnar = found.columnar();
+        let encoder = columnar.map(|columnar| {
+            RecordEncoder::new(&columnar.format, &columnar.log_schema, columnar.kind)
+        });
         for batch in &batches {
             match batch.kind {
                 BodyKind::RAW => {
@@ -75,7 +83,17 @@ impl Topics {
                     }
                     chunks.push_raw(batch);
                 }
-                _ => self.encode(&found, batch, &mut chunks)?,
+                _ => {
+                    let (Some(columnar), Some(encoder)) = (columnar, &encoder) else {
+                        return Err(TopicError::Internal(format!(
+                            "topic \"{topic}\" has rows where there should be records"
+                        )));
+                    };
+                    chunks.push_rows(batch, columnar, encoder, bytes_max)?;
+                    if chunks.bytes >= bytes_max {
+                        break;
+                    }
+                }
             }
         }
         (fetched.chunks, fetched.bytes) = chunks.finish();
@@ -110,20 +128,7 @@ impl Topics {
             TopicKind::Derived => found.topic.frontier(),
         };
         held.read(Offset(offset), bytes_max, up_to)
-            .map_err(|error| TopicError::of_log(error, found.topic.name()))
-    }
-
-    /// Rows of a columnar topic become records.
-    fn encode(
-        &self,
-        found: &Found,
-        _batch: &StoredBatch,
-        _chunks: &mut Chunks,
-    ) -> Result<(), TopicError> {
-        Err(TopicError::Internal(format!(
-            "rows of topic \"{}\" cannot be encoded",
-            found.topic.name()
-        )))
+            .map_err(|error| TopicError::of_log(error, found.name()))
     }
 }
 
@@ -155,6 +160,42 @@ impl Chunks {
         }
     }
 
+    /// Rows as records, each with its own offset, until there are bytes enough.
+    fn push_rows(
+        &mut self,
+        batch: &StoredBatch,
+        columnar: &ColumnarTopic,
+        encoder: &RecordEncoder,
+        bytes_max: usize,
+    ) -> Result<(), TopicError> {
+        let first = batch.visible.start;
+        let count = batch.visible.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let failed = |error: crate::error::Error| TopicError::Internal(error.to_string());
+        let rows = rows_of(batch, columnar)?.slice(first as usize, count);
+        let encoded = encoder.rows(&rows).map_err(failed)?;
+        let mut scratch = Scratch::default();
+        let mut row = 0;
+        while row < count && (self.bytes < bytes_max || row == 0) {
+            let base = batch.offset_of(first + row as u32).0;
+            let room = ENCODED_BYTES.min(bytes_max.saturating_sub(self.bytes));
+            let mut builder = BatchBuilder::new(Codec::None);
+            while row < count && (builder.is_empty() || builder.size() < room) {
+                let offset = batch.offset_of(first + row as u32).0;
+                builder.skip_to((offset - base) as i32);
+                encoded.append(row, None, &mut scratch, &mut builder);
+                row += 1;
+            }
+            let bytes = builder.build(base as i64);
+            self.bytes += bytes.len();
+            self.flush();
+            self.done.push(bytes);
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) {
         if !self.buffer.is_empty() {
             self.done.push(self.buffer.split().freeze());
@@ -183,8 +224,7 @@ pub(super) fn rows_of(
         .map_err(|error| TopicError::Storage(error.to_string()))
 }
 
-/// Their event times, microseconds.
-pub(super) fn rowtimes_of<'a>(rows: &'a RecordBatch, columnar: &ColumnarTopic) -> &'a Int64Array {
-    rows.column(columnar.columns.fields().len())
-        .as_primitive::<Int64Type>()
+/// Their event times, microseconds; they stand behind the columns that users see.
+pub(super) fn rowtimes_of(rows: &RecordBatch, column: usize) -> &Int64Array {
+    rows.column(column).as_primitive::<Int64Type>()
 }

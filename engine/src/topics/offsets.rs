@@ -4,7 +4,6 @@ use log_store::{BodyKind, Partition, StoredBatch, Topic};
 
 use super::append::RECORDS_BYTES_MAX;
 use super::{TopicError, Topics};
-use crate::catalog::TopicContents;
 use crate::records::KafkaBatch;
 
 /// Which offset is asked for.
@@ -67,7 +66,7 @@ impl Topics {
         held: &Partition,
         millis: i64,
     ) -> Result<OffsetAt, TopicError> {
-        let name = found.topic.name();
+        let name = found.name();
         let failed = |error| TopicError::of_log(error, name);
         let rowtime = millis.saturating_mul(1000);
         let end = visible_end(&found.topic, held, name)? as u64;
@@ -109,13 +108,11 @@ impl Topics {
             }
             return Ok(None);
         }
-        let Some(TopicContents::Columnar(columnar)) =
-            found.entry.as_ref().map(|entry| &entry.contents)
-        else {
+        let Some(columnar) = found.columnar() else {
             return Ok(None);
         };
         let rows = super::fetch::rows_of(batch, columnar)?;
-        let times = super::fetch::rowtimes_of(&rows, columnar);
+        let times = super::fetch::rowtimes_of(&rows, columnar.columns.fields().len());
         let first = batch
             .visible
             .clone()
