@@ -113,6 +113,7 @@ impl Engine {
             catalog.apply(vec![change]);
         }
         drop_orphans(&log, &catalog);
+        show_derived(&log)?;
         for relation in catalog.relations() {
             if let Some(topic) = relation.topic.filter(|_| !relation.over_records) {
                 schemas.insert(topic, relation.log_schema(), relation.key.clone());
@@ -306,6 +307,18 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
         over_records: false,
         records_of: None,
     })))
+}
+
+/// What recovery has kept of derived topics are whole epochs: their readers may see all of it, although
+/// the frontier that was written down last may lie before.
+fn show_derived(log: &Log) -> Result<()> {
+    for topic in log.topics() {
+        if topic.kind() == log_store::TopicKind::Derived {
+            let held = topic.partitions().iter().map(|p| p.frontier()).max();
+            log.set_derived_frontier(topic.id(), held.unwrap_or_default())?;
+        }
+    }
+    Ok(())
 }
 
 /// Drops topics that a crash between the making of a topic and of its relation has left.

@@ -309,11 +309,17 @@ fn append_later_than(
     epoch: u64,
     mut batches: Vec<NewBatch>,
 ) -> Result<()> {
+    if batches.is_empty() {
+        return Ok(());
+    }
     let partitions = topic.partitions();
     batches.retain(|batch| partitions[batch.partition.0 as usize].frontier().0 < epoch);
+    let epoch = log_store::Epoch(epoch);
     if !batches.is_empty() {
-        log.append_derived(topic.id(), log_store::Epoch(epoch), batches)?;
+        log.append_derived(topic.id(), epoch, batches)?;
     }
+    // Kafka's consumers see, and are woken for, what lies before the frontier.
+    log.set_derived_frontier(topic.id(), epoch)?;
     Ok(())
 }
 
