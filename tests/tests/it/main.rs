@@ -7,6 +7,7 @@ mod crash;
 mod documents;
 mod flights;
 mod hostile;
+mod kafka_hostile;
 mod kafka_logins;
 mod lifecycle;
 mod psql;
