@@ -22,11 +22,9 @@ scenarios![
     fencing,
     seek_by_time,
     out_of_range,
-    compaction,
     idle_fetch,
     group,
     static_members,
-    administration,
     automatic_topics,
 ];
 
