@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int8Type;
 use log_store::{NewBatch, PartitionId};
 
 use super::append::RECORDS_BYTES_MAX;
@@ -124,7 +125,7 @@ fn check_not_null(relation: &Relation, rows: &RecordBatch) -> Result<(), TopicEr
     // Of a row that goes only the key is there.
     let tombstones = rows
         .column_by_name(crate::catalog::LOG_WEIGHT)
-        .map(|weights| arrow::array::AsArray::as_primitive::<arrow::datatypes::Int8Type>(weights));
+        .map(|weights| weights.as_primitive::<Int8Type>());
     let goes = |row: usize| tombstones.is_some_and(|weights| weights.value(row) < 0);
     for (index, field) in relation.columns.fields().iter().enumerate() {
         let key = relation.kind == RelationKind::Table && relation.key.contains(&index);

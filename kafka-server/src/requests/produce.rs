@@ -1,7 +1,6 @@
 //! `Produce`: records are checked and put in line for the log when the request is read, and answered when
 //! they are durable. Those of transactions are kept by the coordinator.
 
-use bytes::Bytes;
 use engine::topics::{Prepared, TopicError};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use kafka_protocol::ResponseError;
@@ -64,7 +63,7 @@ fn partition(
     data: PartitionProduceData,
 ) -> Outcome {
     let index = data.index;
-    let records = data.records.unwrap_or_else(Bytes::new);
+    let records = data.records.unwrap_or_default();
     let prepared: Prepared = match shared.topics.prepare(topic, index, records) {
         Ok(prepared) => prepared,
         Err(error) => return failed(index, &error),

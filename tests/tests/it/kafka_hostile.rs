@@ -66,7 +66,11 @@ async fn what_is_no_request_ends_the_connection_only() {
     assert_closed(&server, &(-5i32).to_be_bytes()).await;
     assert_closed(&server, &request(999, 0, &[])).await;
     assert_closed(&server, &request(METADATA, 99, &[])).await;
-    assert_closed(&server, &request(METADATA, 1, &0x7fff_fff0i32.to_be_bytes())).await;
+    assert_closed(
+        &server,
+        &request(METADATA, 1, &0x7fff_fff0i32.to_be_bytes()),
+    )
+    .await;
     let mut stream = connect(&server).await;
     let frame = answer(&mut stream, &request(API_VERSIONS, 0, &[])).await;
     assert_eq!(frame[..6], [0, 0, 0, 7, 0, 0], "correlation and no error");
@@ -79,10 +83,7 @@ async fn an_unknown_version_of_api_versions_is_answered_in_the_first() {
     let frame = answer(&mut stream, &request(API_VERSIONS, 99, &[])).await;
     assert_eq!(frame[..6], [0, 0, 0, 7, 0, 35], "UNSUPPORTED_VERSION");
     // The connection goes on, and what comes in one go is answered in order.
-    let two = [
-        request(API_VERSIONS, 0, &[]),
-        request(API_VERSIONS, 0, &[]),
-    ];
+    let two = [request(API_VERSIONS, 0, &[]), request(API_VERSIONS, 0, &[])];
     let first = answer(&mut stream, &two.concat()).await;
     assert_eq!(first, answer(&mut stream, &[]).await);
 }
