@@ -256,10 +256,12 @@ fn apply_change(
     change: SettingChange,
 ) -> Result<(), TopicError> {
     let is_list = settings::is_list(&name)?;
-    let mut items: Vec<String> = set
-        .get(&name)
-        .map(|value| settings::list(value).map(str::to_owned).collect())
-        .unwrap_or_default();
+    // What is not set has its default, which items are added to and taken from.
+    let before = match set.get(&name) {
+        Some(value) => value.as_str(),
+        None => settings::known(&name)?.default,
+    };
+    let mut items: Vec<String> = settings::list(before).map(str::to_owned).collect();
     let value = match change {
         SettingChange::Unset => {
             set.remove(&name);

@@ -50,9 +50,9 @@ pub(super) struct Rules {
     pub ahead_ms_max: i64,
 }
 
-struct Known {
+pub(super) struct Known {
     name: &'static str,
-    default: &'static str,
+    pub(super) default: &'static str,
     kind: SettingKind,
     check: Check,
 }
@@ -176,7 +176,7 @@ const KNOWN: &[Known] = &[
     boolean("unclean.leader.election.enable", "false"),
 ];
 
-fn known(name: &str) -> Result<&'static Known, TopicError> {
+pub(super) fn known(name: &str) -> Result<&'static Known, TopicError> {
     KNOWN
         .iter()
         .find(|known| known.name == name)

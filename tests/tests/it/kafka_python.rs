@@ -25,6 +25,7 @@ scenarios![
     idle_fetch,
     group,
     static_members,
+    administration,
     automatic_topics,
 ];
 

@@ -48,6 +48,21 @@ async fn changelog(broker: &Broker, topic: &str) -> BTreeMap<String, Value> {
     rows
 }
 
+/// Waits until a topic says what it must.
+async fn wait_for(broker: &Broker, topic: &str, expected: &BTreeMap<String, Value>) {
+    let begun = Instant::now();
+    loop {
+        let found = changelog(broker, topic).await;
+        if found == *expected {
+            return;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "found {found:?}\nexpected {expected:?}"
+        );
+    }
+}
+
 async fn wait_for_number(db: &Db, sql: &str, expected: i64) {
     let begun = Instant::now();
     loop {
@@ -60,6 +75,93 @@ async fn wait_for_number(db: &Db, sql: &str, expected: i64) {
             "{sql}: {found}, expected {expected}"
         );
     }
+}
+
+fn bids(range: std::ops::Range<i64>) -> Vec<String> {
+    range
+        .map(|i| {
+            format!(
+                "bidder {i}\t{{\"auction\": \"a{}\", \"price\": {i}}}",
+                i % 7
+            )
+        })
+        .collect()
+}
+
+fn totals(range: std::ops::Range<i64>) -> BTreeMap<String, Value> {
+    let mut totals: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for i in range {
+        let (n, sum) = totals.entry(format!("a{}", i % 7)).or_default();
+        (*n, *sum) = (*n + 1, *sum + i);
+    }
+    let rows = totals.into_iter();
+    rows.map(|(auction, (n, total))| (auction, json!({"n": n, "total": total})))
+        .collect()
+}
+
+const VIEW: &str = "CREATE STREAM bids (bidder TEXT KEY, auction TEXT, price BIGINT)
+        WITH (kafka_topic = 'bids', key_format = 'KAFKA', value_format = 'JSON');
+    CREATE TABLE totals WITH (kafka_topic = 'totals', key_format = 'KAFKA', value_format = 'JSON')
+        AS SELECT auction, COUNT(*) AS n, SUM(price) AS total FROM bids GROUP BY auction";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kcat_writes_json_a_query_aggregates_it_kcat_reads_the_changelog() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    if produce(&broker, "bids", &bids(0..500)).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run(VIEW).await;
+    produce(&broker, "bids", &bids(500..1000)).await;
+    wait_for(&broker, "totals", &totals(0..1000)).await;
+    assert_eq!(
+        db.value("SELECT bidder FROM bids WHERE price = 77").await,
+        "bidder 77"
+    );
+    // Everything comes once, whatever happens to the server.
+    broker.server().crash().await;
+    produce(&broker, "bids", &bids(1000..1500)).await;
+    wait_for(&broker, "totals", &totals(0..1500)).await;
+    let db = broker.server().connect().await;
+    wait_for_number(&db, "SELECT SUM(n) FROM totals", 1500).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_decoded_is_reported_and_stops_nothing() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let mut records = bids(0..10);
+    records.insert(3, "broken\t{\"auction\": \"a1\", \"price\": ".to_owned());
+    records.insert(
+        5,
+        "text\t{\"auction\": \"a1\", \"price\": \"dear\"}".to_owned(),
+    );
+    if produce(&broker, "bids", &records).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run(VIEW).await;
+    wait_for(&broker, "totals", &totals(0..10)).await;
+    let count = "SELECT COUNT(*) FROM processing_log WHERE topic = 'bids'";
+    wait_for_number(&db, count, 2).await;
+    let found = db
+        .table("SELECT partition, \"offset\", bytes FROM processing_log WHERE topic = 'bids'")
+        .await;
+    let hex = |text: &str| {
+        let digits: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("\\x{}", digits.concat())
+    };
+    let expected = format!(
+        "0|3|{}\n0|5|{}",
+        hex("{\"auction\": \"a1\", \"price\": "),
+        hex("{\"auction\": \"a1\", \"price\": \"dear\"}")
+    );
+    assert_eq!(found, expected);
+    produce(&broker, "bids", &bids(10..20)).await;
+    wait_for(&broker, "totals", &totals(0..20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
