@@ -69,16 +69,6 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
-fn kafka_clients_are_not_promised() {
-    check(
-        &["server", "--kafka-port", "9092"],
-        &[],
-        2,
-        "Kafka clients are not served yet",
-    );
-}
-
-#[test]
 fn an_unreachable_server_is_3() {
     // Port 1 is reserved and nobody listens there.
     check(
