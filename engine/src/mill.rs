@@ -549,7 +549,11 @@ impl Mill {
             .as_mut()
             .expect("a query that turns has a circuit");
         let stepped = match definition.every_change {
-            true => self.step_each(&definition, &query.bindings, circuit, to, deltas),
+            true => {
+                let key = definition.plan.root().key.clone().unwrap_or_default();
+                let (id, bindings) = (&definition.id, &query.bindings);
+                self.step_each(id, &key, bindings, circuit, to, deltas)
+            }
             false => self.step(&definition.id, &query.bindings, circuit, to, deltas),
         };
         match stepped.and_then(|output| self.deliver(turning, &definition, to, output)) {
@@ -606,21 +610,21 @@ impl Mill {
     /// came of each, consolidated on its own.
     pub(crate) fn step_each(
         &self,
-        query: &Query,
+        query: &str,
+        key: &[usize],
         bindings: &[Binding],
         circuit: &mut Circuit,
         to: u64,
         deltas: &Deltas,
     ) -> Result<Vec<ChangeBatch>> {
-        let key = query.plan.root().key.clone().unwrap_or_default();
         let mut output = Vec::new();
         if deltas
             .values()
             .all(|changes| changes.iter().all(|delta| delta.num_rows() == 0))
         {
             // A first step over nothing: an aggregate without groups has a row.
-            let stepped = self.step(&query.id, bindings, circuit, to, deltas)?;
-            return Ok(consolidate(stepped, &key)?);
+            let stepped = self.step(query, bindings, circuit, to, deltas)?;
+            return Ok(consolidate(stepped, key)?);
         }
         let mut relations: Vec<RelationId> = deltas.keys().copied().collect();
         relations.sort_unstable();
@@ -634,8 +638,8 @@ impl Mill {
                     let length = 1 + usize::from(is_update);
                     let one = Arc::new(vec![delta.slice(row, length)]);
                     let deltas = Deltas::from([(relation, one)]);
-                    let stepped = self.step(&query.id, bindings, circuit, to, &deltas)?;
-                    output.extend(consolidate(stepped, &key)?);
+                    let stepped = self.step(query, bindings, circuit, to, &deltas)?;
+                    output.extend(consolidate(stepped, key)?);
                     row += length;
                 }
             }

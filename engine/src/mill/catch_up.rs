@@ -423,7 +423,10 @@ impl Mill {
     fn step_apart(&self, apart: &mut Apart, to: u64, deltas: &Deltas) -> Result<()> {
         let (query, bindings) = (apart.query.clone(), &apart.bindings);
         let output = match query.every_change {
-            true => self.step_each(&query, bindings, &mut apart.circuit, to, deltas),
+            true => {
+                let key = query.plan.root().key.clone().unwrap_or_default();
+                self.step_each(&query.id, &key, bindings, &mut apart.circuit, to, deltas)
+            }
             false => self.step(&query.id, bindings, &mut apart.circuit, to, deltas),
         }?;
         self.put_out(apart, to, output)?;

@@ -10,13 +10,14 @@
 //! If that fails, what was taken is kept and written first by the next checkpoint. After a crash the
 //! state is that of the last frontier (`restore.rs`); the log is replayed from there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use log_store::{Epoch, Topic, TopicId};
+use log_store::{Cleanup, Epoch, Topic, TopicId, TopicKind};
 use parking_lot::{Condvar, Mutex};
 
 use crate::change_batch::ChangeBatch;
@@ -116,6 +117,7 @@ impl Mill {
     /// writes it first; until then the last good checkpoint stays, and a start would replay the log
     /// from there.
     pub fn checkpoint(&self) -> Result<()> {
+        self.allow_compaction_of_unread()?;
         let mut checkpointing = self.checkpointing.lock();
         if checkpointing.broken {
             return Err(Error::Store(
@@ -227,7 +229,7 @@ impl Mill {
         self.outbox.wait(&taken.sent)?;
         self.log.sync_derived(&taken.derived)?;
         self.store.commit(&taken.checkpoint, &taken.meta)?;
-        self.allow_compaction(taken.meta.frontier)?;
+        self.allow_compaction_of_read(taken.meta.frontier)?;
         let (frontier, bytes) = (taken.meta.frontier, taken.checkpoint.bytes());
         tracing::debug!(frontier, bytes, "checkpoint");
         Ok(())
@@ -235,25 +237,48 @@ impl Mill {
 }
 
 impl Mill {
-    /// Nothing is replayed any more from before a checkpoint, so the log may drop what later rows of
-    /// base tables have replaced.
-    fn allow_compaction(&self, frontier: u64) -> Result<()> {
-        let topics: Vec<TopicId> = {
+    /// Nobody here reads them, so Kafka clients' topics may be compacted up to the present.
+    fn allow_compaction_of_unread(&self) -> Result<()> {
+        let read: BTreeSet<TopicId> = {
             let turning = self.lock();
-            let tables = turning
+            let topics = turning
                 .relations
                 .values()
-                .filter(|state| state.table.is_some() && !state.relation.over_records);
-            tables
+                .filter_map(|state| state.topic.as_ref());
+            topics.map(Topic::id).collect()
+        };
+        let sealed = self.log.sealed();
+        for topic in self.log.topics() {
+            let is_compacted = matches!(topic.config().cleanup, Cleanup::Compact { .. });
+            if topic.kind() == TopicKind::Ingested && is_compacted && !read.contains(&topic.id()) {
+                self.bound_compaction(topic.id(), sealed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bound_compaction(&self, topic: TopicId, bound: Epoch) -> Result<()> {
+        match self.log.set_compaction_bound(topic, bound) {
+            // It was dropped meanwhile.
+            Ok(()) | Err(log_store::LogError::UnknownTopic(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nothing is replayed any more from before a checkpoint, so the log may drop what later rows of
+    /// base tables have replaced.
+    fn allow_compaction_of_read(&self, frontier: u64) -> Result<()> {
+        let topics: Vec<TopicId> = {
+            let turning = self.lock();
+            turning
+                .relations
+                .values()
+                .filter(|state| state.table.is_some() || state.relation.over_records)
                 .filter_map(|state| state.topic.as_ref().map(Topic::id))
                 .collect()
         };
         for topic in topics {
-            match self.log.set_compaction_bound(topic, Epoch(frontier)) {
-                // It was dropped meanwhile.
-                Ok(()) | Err(log_store::LogError::UnknownTopic(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.bound_compaction(topic, Epoch(frontier))?;
         }
         Ok(())
     }

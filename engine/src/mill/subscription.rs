@@ -94,6 +94,8 @@ impl SubscriptionInbox {
 pub struct PushOptions {
     /// With what there is already, or only with what comes.
     pub from_beginning: bool,
+    /// Shows what each input row changes, rather than what comes of an epoch.
+    pub every_change: bool,
 }
 
 struct Subscriber {
@@ -106,6 +108,7 @@ struct Subscriber {
     frontier: u64,
     key: Vec<usize>,
     retracts: bool,
+    every_change: bool,
 }
 
 impl Mill {
@@ -172,6 +175,7 @@ impl Mill {
             frontier: if options.from_beginning { 0 } else { present },
             key: root.key.clone().unwrap_or_default(),
             retracts: root.mode == ChangelogMode::Retract,
+            every_change: options.every_change,
         };
         let show_contents = options.from_beginning;
         std::thread::Builder::new()
@@ -231,7 +235,7 @@ impl Subscriber {
             if !show_contents {
                 continue;
             }
-            if self.retracts {
+            if self.retracts && !self.every_change {
                 history = consolidate(history.into_iter().chain(output).collect(), &self.key)?;
             } else if !self.push(to, output) {
                 return Ok(());
@@ -261,7 +265,7 @@ impl Subscriber {
                 }
                 if !deltas.is_empty() {
                     let mut output = self.step(to, &deltas)?;
-                    if self.retracts {
+                    if self.retracts && !self.every_change {
                         output = consolidate(output, &self.key)?;
                     }
                     if !self.push(to, output) {
@@ -334,7 +338,11 @@ impl Subscriber {
 
     fn step(&mut self, to: u64, deltas: &Deltas) -> Result<Vec<ChangeBatch>> {
         let mill = self.mill.upgrade().ok_or(Error::ShuttingDown)?;
-        mill.step("push", &self.bindings, &mut self.circuit, to, deltas)
+        let (bindings, circuit) = (&self.bindings, &mut self.circuit);
+        match self.retracts && self.every_change {
+            true => mill.step_each("push", &self.key, bindings, circuit, to, deltas),
+            false => mill.step("push", bindings, circuit, to, deltas),
+        }
     }
 
     /// Hands changes to the client, waiting while it is busy. False when it has left.

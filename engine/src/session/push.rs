@@ -35,6 +35,7 @@ impl Session {
         let shape = self.shape(&lowered);
         let columns = shape.columns.clone();
         let from_beginning = self.settings.begins_with_history();
+        let every_change = self.settings.emits_every_change();
         if self.settings.is_strict() {
             let sealed = self.engine.log.sealed().0;
             self.engine.mill.wait_frontier(sealed).await?;
@@ -43,7 +44,11 @@ impl Session {
         let catalog = self.engine.catalog();
         let plan = lowered.plan.clone();
         let receiver = tokio::task::spawn_blocking(move || {
-            mill.subscribe(&plan, &catalog, PushOptions { from_beginning })
+            let options = PushOptions {
+                from_beginning,
+                every_change,
+            };
+            mill.subscribe(&plan, &catalog, options)
         })
         .await
         .map_err(|error| Error::Internal(format!("a push query could not start: {error}")))??;
