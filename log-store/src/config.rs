@@ -125,6 +125,9 @@ pub struct TopicConfig {
     pub cleanup: Cleanup,
     /// Overrides [`LogConfig::segment_bytes_max`].
     pub segment_bytes: Option<u64>,
+    /// A segment is closed, at the next maintenance, once its first row is this old.
+    #[serde(default)]
+    pub segment_ms: Option<u64>,
 }
 
 impl TopicConfig {
@@ -138,6 +141,7 @@ impl TopicConfig {
             retention_bytes: None,
             cleanup: Cleanup::Delete,
             segment_bytes: None,
+            segment_ms: None,
         }
     }
 

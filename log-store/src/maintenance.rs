@@ -82,23 +82,37 @@ impl Shared {
         Ok(report)
     }
 
-    /// Begins a new segment when the active one holds rows that are too old, so that a quiet partition forgets too.
+    /// Begins a new segment when the last one is too old, so that a quiet partition forgets and is compacted too.
     fn close_aged(
         &self,
         topic: &TopicInner,
         partition: &Arc<PartitionInner>,
     ) -> Result<(), LogError> {
-        let Some(retention_ms) = topic.config.read().retention_ms else {
-            return Ok(());
+        let config = topic.config.read().clone();
+        let opened_before = config.segment_ms.map(|ms| self.horizon(ms));
+        let written_before = config.retention_ms.map(|ms| self.horizon(ms));
+        // After a start nothing is active before the first append; the last segment is then as good as closed, but only
+        // the next one makes it so.
+        let is_aged = || {
+            let last = partition.state.read().segments.last().cloned();
+            last.map(|last| last.summary()).is_some_and(|last| {
+                last.len > SEGMENT_HEADER_LEN
+                    && (opened_before.is_some_and(|horizon| last.first_time < horizon)
+                        || written_before.is_some_and(|horizon| last.last_time < horizon))
+            })
         };
-        let horizon = self.horizon(retention_ms);
+        // Appends are held up only where there is something to do.
+        if !is_aged() {
+            return Ok(());
+        }
         let _commits_rest = self.commit.lock();
         let mut writer = partition.writer.lock();
-        if let Some(active) = &writer.active
-            && writer.position > SEGMENT_HEADER_LEN
-            && active.summary().last_time < horizon
-        {
-            partition.roll(&mut writer)?;
+        if is_aged() {
+            match partition.roll(&mut writer) {
+                // On a full disk the other partitions must forget all the more.
+                Err(error) if !error.is_passing() => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }

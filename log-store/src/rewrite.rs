@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  closed segments ──► new file (synced) ──► readers switch ──► manifest ──► old files removed
+//!                                            (those of the in-memory tail too, if rows went)
 //! ```
 //!
 //! Nothing an append needs is held while this runs. A crash before the manifest leaves a file that nobody lists; after
@@ -165,6 +166,11 @@ impl Shared {
         if self.topic(first.id.topic).is_err() || !swap(partition, run, &segment) {
             let _ = self.env.disk.remove(&segment.path);
             return Ok(());
+        }
+        if rows_removed > 0 {
+            // Readers prefer memory to the file, and there the rows that have just gone would live on until enough was
+            // written anywhere to push them out: in a log smaller than the tail, forever.
+            self.env.budget.drop_before(partition, segment.end());
         }
         manifest
             .garbage

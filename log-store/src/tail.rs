@@ -1,7 +1,7 @@
 //! The in-memory tail: the newest batches of each partition, shared with readers as they were handed in.
 //!
 //! All partitions together keep to one budget; the oldest published batch of the whole log goes first. Invariant: a
-//! partition's tail is a suffix of its published batches.
+//! partition's tail is a suffix of its published batches, of which none has lost rows to compaction.
 
 use std::{
     collections::VecDeque,
@@ -38,8 +38,17 @@ impl Tail {
         });
     }
 
-    pub fn pop(&mut self) {
-        self.batches.pop_front();
+    /// Drops the oldest batch, if there is one.
+    pub fn pop(&mut self) -> bool {
+        self.batches.pop_front().is_some()
+    }
+
+    /// Drops the batches before an offset; gives how many that were.
+    fn drop_before(&mut self, offset: Offset) -> usize {
+        let kept_from = self
+            .batches
+            .partition_point(|batch| batch.header.end_offset() <= offset);
+        self.batches.drain(..kept_from).len()
     }
 
     /// Whether rows from `from` on can be read here (if any exist).
@@ -114,8 +123,33 @@ impl TailBudget {
         {
             held.bytes -= bytes;
             if let Some(owner) = owner.upgrade() {
-                owner.state.write().tail.pop();
+                let was_there = owner.state.write().tail.pop();
+                debug_assert!(was_there, "what is accounted for is in the tail");
             }
         }
+    }
+
+    /// Drops a partition's batches before an offset, because its segments no longer hold all of their rows.
+    ///
+    /// The segment that is being written to must begin at or after the offset, so that all of these batches have been
+    /// accounted for. Must not be called with the partition's state locked.
+    pub fn drop_before(&self, partition: &Arc<PartitionInner>, offset: Offset) {
+        let mut held = self.held.lock();
+        let held = &mut *held;
+        let mut dropped = partition.state.write().tail.drop_before(offset);
+        if dropped == 0 {
+            return;
+        }
+        let this = Arc::as_ptr(partition);
+        held.batches.retain(|(owner, bytes)| {
+            // A partition's oldest batches come first.
+            let goes = dropped > 0 && owner.as_ptr() == this;
+            if goes {
+                dropped -= 1;
+                held.bytes -= bytes;
+            }
+            !goes
+        });
+        debug_assert_eq!(dropped, 0, "what is in the tail is accounted for");
     }
 }

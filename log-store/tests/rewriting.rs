@@ -169,6 +169,91 @@ fn compaction_waits_for_its_bound() {
     assert!(rows.iter().all(|row| row.offset == row.value));
 }
 
+/// What compaction takes is gone for readers at once, however much of the log is in memory.
+#[test]
+fn rows_in_memory_are_compacted_like_those_on_disk() {
+    for tail_bytes_max in [0, 3_000, 1 << 20] {
+        let config = LogConfig {
+            tail_bytes_max,
+            ..config()
+        };
+        let compacted = TopicConfig {
+            cleanup: Cleanup::Compact {
+                tombstone_retention_ms: 1000,
+            },
+            ..TopicConfig::ingested("t", 1)
+        };
+        let (_, _, log, topic, partition) = start(compacted, config);
+        let other = log.create_topic(TopicConfig::ingested("u", 1)).unwrap();
+        log.set_compaction_bound(topic.id(), Epoch::MAX).unwrap();
+        let (mut written, mut removed) = (0, 0);
+        for _ in 0..3 {
+            for _ in 0..40 {
+                for topic in [&topic, &other] {
+                    let row = (written % 3, written);
+                    log.append(vec![batch(topic, 0, &[row])]).wait().unwrap();
+                }
+                written += 1;
+            }
+            let taken = log.run_maintenance_once().unwrap().rows_removed;
+            assert!(taken > 20, "{taken}");
+            removed += taken;
+            let rows = read_all(&partition).unwrap();
+            assert_eq!(rows.len() as u64, written - removed);
+            assert!(rows.iter().all(|row| row.offset == row.value));
+            let last: Vec<u64> = rows.iter().rev().take(3).map(|row| row.value).collect();
+            assert_eq!(last, [written - 1, written - 2, written - 3]);
+            // What others have in memory stays.
+            let others = read_all(&other.partition(PartitionId(0)).unwrap()).unwrap();
+            assert_eq!(others.len() as u64, written);
+        }
+    }
+}
+
+/// Without that a topic of which little is written would never be compacted.
+#[test]
+fn a_segment_is_closed_by_age_also_after_a_start() {
+    let compacted = TopicConfig {
+        cleanup: Cleanup::Compact {
+            tombstone_retention_ms: 1000,
+        },
+        segment_ms: Some(1000),
+        segment_bytes: Some(1 << 20),
+        ..TopicConfig::ingested("t", 1)
+    };
+    for restarts in [false, true] {
+        let (disk, clock, mut log, _, _) = start(compacted.clone(), config());
+        let topic = log.topic_by_name("t").unwrap();
+        for value in 0..40 {
+            clock.advance(10_000);
+            let row = (value % 3, value);
+            log.append(vec![batch(&topic, 0, &[row])]).wait().unwrap();
+        }
+        drop(topic);
+        if restarts {
+            drop(log);
+            log = open(&disk, &clock, config()).unwrap().0;
+        }
+        let topic = log.topic_by_name("t").unwrap();
+        let partition = topic.partition(PartitionId(0)).unwrap();
+        log.set_compaction_bound(topic.id(), Epoch::MAX).unwrap();
+        assert_eq!(log.run_maintenance_once().unwrap().rows_removed, 0);
+        clock.advance(700_000);
+        // The first row is old enough, the last is not.
+        assert_eq!(log.run_maintenance_once().unwrap().rows_removed, 37);
+        assert_eq!(read_all(&partition).unwrap().len(), 3);
+        let appended = log.append(vec![batch(&topic, 0, &[(0, 40)])]).wait();
+        assert_eq!(appended.unwrap().base_offsets, [Offset(40)]);
+        // A segment without rows is not closed.
+        clock.advance(10_000_000);
+        log.run_maintenance_once().unwrap();
+        let segments = partition.segment_count();
+        clock.advance(10_000_000);
+        log.run_maintenance_once().unwrap();
+        assert_eq!(partition.segment_count(), segments);
+    }
+}
+
 /// Record batches of Kafka clients count their records' offsets from the batch's first one. Here a row's value is that
 /// distance: whatever compaction takes, base offset plus value is the row's offset.
 #[test]
@@ -250,8 +335,9 @@ proptest! {
             1..8,
         ),
         compaction_bytes_max in prop_oneof![Just(1usize), Just(1 << 20)],
+        tail_bytes_max in prop_oneof![Just(0usize), Just(2_000), Just(1 << 20)],
     ) {
-        let config = LogConfig { compaction_bytes_max, tail_bytes_max: 0, ..config() };
+        let config = LogConfig { compaction_bytes_max, tail_bytes_max, ..config() };
         let compacted = TopicConfig {
             cleanup: Cleanup::Compact { tombstone_retention_ms: 1 },
             ..TopicConfig::ingested("t", 1)
