@@ -1,8 +1,8 @@
 //! What can be set of a topic, by Kafka's names and with Kafka's defaults.
 //!
-//! What clients commonly set is taken, checked and told back. Of these, clean-up, retention, segment
-//! and message sizes and the rules about timestamps have an effect; the others are about replicas
-//! and files that are not here.
+//! What clients commonly set is taken, checked and told back. Of these, clean-up, retention, sizes
+//! and ages of segments, sizes of messages and the rules about timestamps have an effect; the others
+//! are about replicas and files that are not here, or fine-tune compaction.
 
 use std::collections::BTreeMap;
 
@@ -274,6 +274,12 @@ pub(super) fn apply(set: &BTreeMap<String, String>, config: &mut TopicConfig) {
     config.segment_bytes = set
         .contains_key("segment.bytes")
         .then(|| number_of(set, "segment.bytes").unsigned_abs());
+    // Only closed segments are compacted.
+    let age_max = match compacted {
+        true => number_of(set, "max.compaction.lag.ms"),
+        false => i64::MAX,
+    };
+    config.segment_ms = Some(number_of(set, "segment.ms").min(age_max).unsigned_abs());
 }
 
 /// The settings that a topic made by SQL has, from what the log knows.
@@ -294,6 +300,9 @@ pub(super) fn of_config(config: &TopicConfig) -> BTreeMap<String, String> {
     put("retention.bytes", bound(config.retention_bytes));
     if let Some(bytes) = config.segment_bytes {
         put("segment.bytes", bytes.to_string());
+    }
+    if let Some(age) = config.segment_ms {
+        put("segment.ms", age.to_string());
     }
     set
 }
@@ -347,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_log_is_told() {
-        let set: BTreeMap<String, String> =
+        let mut set: BTreeMap<String, String> =
             [("cleanup.policy", "compact"), ("segment.bytes", "2048")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into();
@@ -355,12 +364,19 @@ mod tests {
         apply(&set, &mut config);
         assert_eq!(config.retention_ms, None);
         assert_eq!(config.segment_bytes, Some(2048));
+        assert_eq!(config.segment_ms, Some(604_800_000));
         assert!(matches!(
             config.cleanup,
             Cleanup::Compact {
                 tombstone_retention_ms: 86_400_000
             }
         ));
+        set.insert("max.compaction.lag.ms".into(), "1000".into());
+        apply(&set, &mut config);
+        assert_eq!(config.segment_ms, Some(1000));
+        set.insert("cleanup.policy".into(), "delete".into());
+        apply(&set, &mut config);
+        assert_eq!(config.segment_ms, Some(604_800_000));
         apply(&BTreeMap::new(), &mut config);
         assert_eq!(config.retention_ms, Some(604_800_000));
     }

@@ -22,6 +22,7 @@ scenarios![
     fencing,
     seek_by_time,
     out_of_range,
+    compaction,
     idle_fetch,
     group,
     static_members,
