@@ -1,7 +1,7 @@
 //! Finds the column of an object's member.
 //!
 //! Objects of one topic mostly have the same members in the same order, so what stood at a place in
-//! the last object is tried first: one comparison a member. Behind that are hash tables, first by the
+//! the last object is tried first: one comparison a member, with the quotes and the colon. Behind that are hash tables, first by the
 //! exact name and then without regard to case.
 
 use hashbrown::HashMap;
@@ -23,7 +23,8 @@ pub(super) struct Target {
 pub(super) struct Names {
     exact: HashMap<String, Option<usize>, foldhash::fast::RandomState>,
     folded: HashMap<String, Option<usize>, foldhash::fast::RandomState>,
-    /// By place in the object: the member's name as it is written, and its target.
+    /// By place in the object: the member's name as it is written, with its quotes and the colon, and
+    /// its target.
     places: Vec<(Vec<u8>, Option<Target>)>,
     /// For each column the object that it was last seen in.
     seen: Vec<u32>,
@@ -72,18 +73,23 @@ impl Names {
         self.seen[column] == self.object
     }
 
-    /// The target of a name without escapes, at its place in the object.
+    /// What stood at this place last: `"name":`, and the name's target.
     #[inline]
-    pub fn find(&mut self, place: usize, name: &[u8]) -> Option<Target> {
-        match self.places.get(place) {
-            Some((known, target)) if known == name => *target,
-            _ => self.find_and_remember(place, name),
-        }
+    pub fn at(&self, place: usize) -> Option<(&[u8], Option<Target>)> {
+        let (quoted, target) = self.places.get(place)?;
+        (!quoted.is_empty()).then_some((quoted, *target))
     }
 
-    fn find_and_remember(&mut self, place: usize, name: &[u8]) -> Option<Target> {
+    /// The target of a name without escapes, at its place in the object.
+    pub fn find(&mut self, place: usize, name: &[u8]) -> Option<Target> {
+        if let Some((quoted, target)) = self.at(place)
+            && quoted[1..quoted.len() - 2] == *name
+        {
+            // Written with white space before its colon.
+            return target;
+        }
         let target = self.look_up(name);
-        let known = (name.to_vec(), target);
+        let known = ([b"\"", name, b"\":"].concat(), target);
         if place < self.places.len() {
             self.places[place] = known;
         } else if place < PLACES_MAX {

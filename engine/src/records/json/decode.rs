@@ -9,9 +9,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::super::column::{Blobs, Column, Decimals, Members, TextKind};
-use super::super::names::Target;
 use super::super::text::{self, does_not_fit, scaled};
-use super::scanner::{Number, Scanner, Text};
+use super::scanner::{Number, Scanner};
 use super::{Fail, Fallible};
 
 /// Base64 with or without padding.
@@ -72,11 +71,18 @@ fn read_members(
     } else if !scanner.take_if(b'}')? {
         let mut place = 0;
         loop {
-            let name = scanner.name()?;
-            let target = if name.escaped {
-                members.names.look_up(name.get(&mut Vec::new())?)
-            } else {
-                members.names.find(place, name.raw)
+            scanner.peek()?;
+            let start = scanner.position();
+            let target = match members.names.at(place) {
+                Some((quoted, target)) if scanner.take_all_if(quoted) => target,
+                _ => {
+                    let name = scanner.name()?;
+                    if name.escaped {
+                        members.names.look_up(name.get(&mut Vec::new())?)
+                    } else {
+                        members.names.find(place, name.raw)
+                    }
+                }
             };
             place += 1;
             match target {
@@ -85,7 +91,8 @@ fn read_members(
                         return Err(Box::new(Fail::Duplicate));
                     }
                     left -= 1;
-                    member(members, target, name, scanner, false)?;
+                    value(&mut members.columns[target.column], scanner, false)
+                        .map_err(|fail| within_member(fail, scanner, start))?;
                 }
                 None => scanner.skip()?,
             }
@@ -105,24 +112,25 @@ fn read_members(
     Ok(())
 }
 
-#[inline]
-fn member(
-    members: &mut Members,
-    target: Target,
-    name: Text,
-    scanner: &mut Scanner,
-    careful: bool,
-) -> Fallible {
-    value(&mut members.columns[target.column], scanner, careful)
-        .map_err(|fail| fail.within(|| format!(".{}", String::from_utf8_lossy(name.raw))))
+/// Says of a failure that it is in the member whose name begins at `start`.
+#[cold]
+fn within_member(fail: Box<Fail>, scanner: &Scanner, start: usize) -> Box<Fail> {
+    let mut scanner = scanner.clone();
+    scanner.go_to(start);
+    match scanner.name() {
+        Ok(name) => fail.within(|| format!(".{}", String::from_utf8_lossy(name.raw))),
+        Err(_) => fail,
+    }
 }
 
 /// Reads an object that may have several members for a column: first finds those that count.
 /// Returns how many columns have one.
 fn read_chosen(members: &mut Members, scanner: &mut Scanner) -> Fallible<usize> {
-    let mut chosen: Vec<Option<(bool, Text, usize)>> = vec![None; members.columns.len()];
+    let mut chosen: Vec<Option<(bool, usize, usize)>> = vec![None; members.columns.len()];
     if !scanner.take_if(b'}')? {
         loop {
+            scanner.peek()?;
+            let start = scanner.position();
             let name = scanner.name()?;
             let mut aside = Vec::new();
             let target = members.names.look_up(name.get(&mut aside)?);
@@ -132,7 +140,7 @@ fn read_chosen(members: &mut Members, scanner: &mut Scanner) -> Fallible<usize> 
                 let slot = &mut chosen[target.column];
                 // The last one that is spelled exactly, else the first of any spelling.
                 if target.exact || slot.is_none() {
-                    *slot = Some((target.exact, name, position));
+                    *slot = Some((target.exact, start, position));
                 }
             }
             if !scanner.goes_on(b'}')? {
@@ -143,11 +151,12 @@ fn read_chosen(members: &mut Members, scanner: &mut Scanner) -> Fallible<usize> 
     let end = scanner.position();
     let mut count = 0;
     for (column, slot) in chosen.into_iter().enumerate() {
-        if let Some((exact, name, position)) = slot {
+        if let Some((_, start, position)) = slot {
             members.names.see(column);
             count += 1;
             scanner.go_to(position);
-            member(members, Target { column, exact }, name, scanner, true)?;
+            value(&mut members.columns[column], scanner, true)
+                .map_err(|fail| within_member(fail, scanner, start))?;
         }
     }
     scanner.go_to(end);
@@ -250,7 +259,7 @@ fn kind(scanner: &mut Scanner) -> Fallible<&'static str> {
 #[inline]
 fn append_number(column: &mut Column, number: Number) -> Fallible<bool> {
     let out_of_range =
-        |name: &str| Fail::reason(format!("{} is out of range for type {name}", number.text));
+        |name: &str| Fail::reason(format!("{} is out of range for type {name}", number.text()));
     let whole = |name: &str| number.to_i64().ok_or_else(|| out_of_range(name));
     match column {
         Column::Int64(numbers) => numbers.append(whole("bigint")?),
@@ -264,7 +273,7 @@ fn append_number(column: &mut Column, number: Number) -> Fallible<bool> {
             numbers.append(value);
         }
         Column::Float32(numbers) => {
-            numbers.append(number.text.parse().expect("Rust reads what JSON writes"));
+            numbers.append(number.text().parse().expect("Rust reads what JSON writes"));
         }
         Column::Decimal(numbers, decimals) => numbers.append(decimal(number, *decimals)?),
         Column::Date(numbers) => {
@@ -290,10 +299,10 @@ fn decimal(number: Number, decimals: Decimals) -> Fallible<i128> {
     if number.exact {
         let shift = i64::from(number.exponent) + i64::from(decimals.scale);
         let value = scaled(i128::from(number.mantissa), shift, decimals)
-            .ok_or_else(|| does_not_fit(number.text, decimals))?;
+            .ok_or_else(|| does_not_fit(number.text(), decimals))?;
         return Ok(if number.negative { -value } else { value });
     }
-    text::decimal(number.text, decimals)
+    text::decimal(number.text(), decimals)
 }
 
 fn map(maps: &mut super::super::column::Maps, scanner: &mut Scanner, careful: bool) -> Fallible {
@@ -421,7 +430,7 @@ fn as_text(first: u8, scanner: &mut Scanner, out: &mut Vec<u8>) -> Fallible {
         b'"' => scanner.text()?.append_to(out),
         b'-' | b'0'..=b'9' => {
             let number = scanner.number()?;
-            text::write_big_decimal(out, number.text, number.integral);
+            text::write_big_decimal(out, number.text(), number.integral);
             Ok(())
         }
         b'{' => sorted(scanner, out),
