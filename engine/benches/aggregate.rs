@@ -100,6 +100,7 @@ fn plan() -> StepPlan {
             call("min", value()),
             call("max", value()),
         ],
+        keeps_groups: false,
     };
     let result = Arc::new(Schema::new(fields));
     StepPlan {

@@ -104,13 +104,21 @@ pub fn describe(plan: &StepPlan, step: &Step) -> String {
         Operator::Aggregate {
             group_by,
             aggregates,
+            keeps_groups,
         } => {
             let groups: Vec<String> = group_by.iter().map(|expr| expr.sql(first)).collect();
             let calls: Vec<String> = aggregates.iter().map(|call| call.sql(first)).collect();
             match (groups.is_empty(), calls.is_empty()) {
                 (_, true) => format!("distinct {}", groups.join(", ")),
                 (true, false) => calls.join(", "),
-                (false, false) => format!("{} by {}", calls.join(", "), groups.join(", ")),
+                (false, false) => {
+                    let kept = if *keeps_groups {
+                        ", groups are kept"
+                    } else {
+                        ""
+                    };
+                    format!("{} by {}{kept}", calls.join(", "), groups.join(", "))
+                }
             }
         }
         Operator::Join {

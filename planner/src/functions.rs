@@ -7,6 +7,7 @@ pub mod arithmetic;
 mod conversion;
 mod ksqldb;
 mod sum;
+mod time_units;
 mod undefined;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 pub use conversion::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID};
 pub(crate) use ksqldb::casts_as_java;
 pub use ksqldb::{AVG as KSQL_AVG, DECIMAL_DIVIDE, EPOCH_MS, JAVA_CAST, SUM as KSQL_SUM};
+pub(crate) use time_units::{is_unit, takes_unit};
 pub(crate) use undefined::undefined_function;
 
 /// All functions by lower-case name, aliases included.
@@ -71,6 +73,7 @@ impl Functions {
             .into_iter()
             .chain(conversion::functions())
             .chain(ksqldb::functions())
+            .chain(time_units::functions())
         {
             put(&mut scalar, function.name(), function.aliases(), &function);
         }

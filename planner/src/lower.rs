@@ -25,7 +25,7 @@ use crate::bind::BoundQuery;
 use crate::error::{PlanError, Result};
 use crate::relations::Relations;
 use crate::stack::on_large_stack;
-use crate::step_plan::{ChangelogMode, StepPlan};
+use crate::step_plan::{ChangelogMode, Operator, Step, StepPlan};
 
 /// What becomes of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +75,9 @@ pub fn lower(query: &BoundQuery, relations: &dyn Relations, output: OutputKind) 
         let mut walk = walk::Walk::new(relations, output, notices);
         let root = walk.plan(&plan)?;
         let root = walk.rename_root(root, &query.columns);
+        if query.key_columns.is_some() {
+            keep_groups(&mut walk.steps);
+        }
         debug_assert_eq!(root + 1, walk.steps.len(), "the root is the last step");
         let plan = StepPlan { steps: walk.steps };
         if output == OutputKind::Stream && plan.root().mode == ChangelogMode::Retract {
@@ -88,6 +91,27 @@ pub fn lower(query: &BoundQuery, relations: &dyn Relations, output: OutputKind) 
             key_columns: query.key_columns,
         })
     })
+}
+
+/// In ksqlDB's dialect a group of a table's rows stays when the last of them goes. A query has one
+/// aggregation there, which stands behind all that is joined.
+fn keep_groups(steps: &mut [Step]) {
+    let Some(at) = steps
+        .iter()
+        .rposition(|step| matches!(step.operator, Operator::Aggregate { .. }))
+    else {
+        return;
+    };
+    let input = steps[at].inputs[0];
+    let is_of_table = steps[input].mode == ChangelogMode::Retract;
+    if let Operator::Aggregate {
+        group_by,
+        aggregates,
+        keeps_groups,
+    } = &mut steps[at].operator
+    {
+        *keeps_groups = is_of_table && !group_by.is_empty() && !aggregates.is_empty();
+    }
 }
 
 /// Clauses that optimisation would turn into something else before they could be named.
@@ -176,7 +200,6 @@ fn peel_limit(plan: &LogicalPlan, output: OutputKind) -> Result<(LogicalPlan, Op
 }
 
 fn retracting_stream(plan: &StepPlan) -> PlanError {
-    use crate::step_plan::Operator;
     // The first step that changes what it has emitted is the reason.
     let culprit = plan
         .steps

@@ -87,6 +87,10 @@ pub enum Operator {
     Aggregate {
         group_by: Vec<ScalarExpr>,
         aggregates: Vec<AggregateCall>,
+        /// Whether a group that has lost its last row keeps its own, aggregated over nothing (ksqlDB,
+        /// over tables).
+        #[serde(default)]
+        keeps_groups: bool,
     },
     /// Joins its two inputs. The result has the left columns, then the right (semi and anti: the
     /// left only; the planner turns right semi and anti round).

@@ -229,6 +229,7 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
         step_plan::Operator::Aggregate {
             group_by,
             aggregates,
+            keeps_groups,
         } => {
             let input = input(0)?;
             let demands = Demands {
@@ -244,14 +245,18 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
                 .iter()
                 .map(|call| aggregate(call, &schema, step))
                 .collect::<Result<_, _>>()?;
-            Kind::Aggregate(Box::new(Aggregate::new(
+            let aggregate = Aggregate::new(
                 &step.id,
                 group_by,
                 aggregates,
                 nullable(&step.schema),
                 demands,
                 options.slices,
-            )?))
+            )?;
+            Kind::Aggregate(Box::new(match keeps_groups {
+                true => aggregate.keeping_groups(),
+                false => aggregate,
+            }))
         }
         step_plan::Operator::Join {
             kind,

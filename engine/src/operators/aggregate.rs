@@ -11,6 +11,8 @@
 //! Without group columns there is exactly one group, and its row exists even over no rows: it is
 //! emitted in the first step.
 //!
+//! A group goes with its last row, unless groups are kept: then its row stays, aggregated over nothing.
+//!
 //! The row of a group has the largest rowtime among the rows that led to its last change, and never
 //! one before that of the row it replaces.
 //!
@@ -135,6 +137,12 @@ impl Aggregate {
             calls,
             texts,
         })
+    }
+
+    /// Lets a group whose last row goes keep its row, aggregated over nothing.
+    pub fn keeping_groups(mut self) -> Self {
+        self.slices.iter_mut().for_each(Slice::keep_groups);
+        self
     }
 
     /// How many columns of the result are the group's key; they come first.

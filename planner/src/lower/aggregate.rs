@@ -60,6 +60,7 @@ impl Walk<'_> {
             operator: Operator::Aggregate {
                 group_by,
                 aggregates,
+                keeps_groups: false,
             },
             schema: Arc::new(Schema::new(fields)),
         };
@@ -75,6 +76,7 @@ impl Walk<'_> {
             operator: Operator::Aggregate {
                 group_by: columns.iter().copied().map(ScalarExpr::Column).collect(),
                 aggregates: Vec::new(),
+                keeps_groups: false,
             },
             schema,
             key: Some(columns),

@@ -247,6 +247,7 @@ fn check_schemas(plan: &planner::step_plan::StepPlan) {
                 Operator::Aggregate {
                     group_by,
                     aggregates,
+                    ..
                 },
                 Some(input),
             ) => {

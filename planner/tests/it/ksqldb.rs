@@ -85,6 +85,41 @@ fn columns(text: &str, output: Option<OutputKind>) -> String {
     format!("({})\n", columns.join(", "))
 }
 
+/// What becomes of groups whose last row goes.
+#[test]
+fn groups_of_a_table_are_kept() {
+    let explained = |text: &str, output: OutputKind| {
+        let dialect = sql::Dialect::Ksqldb;
+        let options = sql::ParseOptions {
+            dialect,
+            ..Default::default()
+        };
+        let mut statements = sql::parse(text, &options).unwrap();
+        let sql::Statement::Query(query) = statements.remove(0).node else {
+            panic!("{text} is no query");
+        };
+        let options = BindOptions {
+            dialect,
+            output: Some(output),
+            ..BindOptions::default()
+        };
+        let relations = relations();
+        let bound = plan_query(&query, &relations, &options).unwrap();
+        let steps = lower(&bound, &relations, output).unwrap().plan.steps;
+        let aggregates = steps.iter().filter_map(|step| match &step.operator {
+            planner::step_plan::Operator::Aggregate { keeps_groups, .. } => Some(*keeps_groups),
+            _ => None,
+        });
+        aggregates.collect::<Vec<bool>>()
+    };
+    let table = "SELECT V, COUNT(*) AS N FROM T GROUP BY V";
+    let joined = "SELECT N, COUNT(*) AS M FROM T JOIN U ON T.ID = U.ID GROUP BY N";
+    let stream = "SELECT V, COUNT(*) AS N FROM S GROUP BY V";
+    assert_eq!(explained(table, OutputKind::Table), [true]);
+    assert_eq!(explained(joined, OutputKind::Table), [true]);
+    assert_eq!(explained(stream, OutputKind::Table), [false]);
+}
+
 fn check(output: Option<OutputKind>, texts: &[&str], expected: Expect) {
     let all: String = texts
         .iter()
@@ -111,6 +146,10 @@ fn the_key_of_a_stream_comes_first_and_must_be_selected_once() {
             "SELECT K, ABS(V) FROM S PARTITION BY ABS(V)",
             "SELECT K FROM S PARTITION BY V",
             "SELECT V, PLACE FROM S PARTITION BY NULL",
+            "SELECT * FROM S PARTITION BY ROWOFFSET",
+            "SELECT K, DATEADD(DAYS, V, CAST(K AS DATE)) AS D, TIMESUB(MILLISECONDS, 5, CAST(K AS TIME)) AS T FROM S",
+            "SELECT K, TIMESTAMPADD(FORTNIGHTS, V, CAST(K AS TIMESTAMP)) AS T FROM S",
+            "SELECT K, DATEADD(DAYS, V, K) AS D FROM S",
             "SELECT K, V FROM S WHERE NOPE = 1",
             "SELECT K, X.V FROM S",
         ],
@@ -142,6 +181,14 @@ fn the_key_of_a_stream_comes_first_and_must_be_selected_once() {
             => InvalidDefinition: key missing from projection: the query must include the partitioning expression S.V in its projection
             SELECT V, PLACE FROM S PARTITION BY NULL
             => (V integer, PLACE struct<CITY text, ZIP integer>)
+            SELECT * FROM S PARTITION BY ROWOFFSET
+            => (KSQL_COL_0 bigint KEY, V integer, D numeric(4,2), PLACE struct<CITY text, ZIP integer>, K text)
+            SELECT K, DATEADD(DAYS, V, CAST(K AS DATE)) AS D, TIMESUB(MILLISECONDS, 5, CAST(K AS TIME)) AS T FROM S
+            => (K text KEY, D date, T time without time zone)
+            SELECT K, TIMESTAMPADD(FORTNIGHTS, V, CAST(K AS TIMESTAMP)) AS T FROM S
+            => UndefinedColumn: column 'FORTNIGHTS' cannot be resolved at 24
+            SELECT K, DATEADD(DAYS, V, K) AS D FROM S
+            => UndefinedFunction: function dateadd does not accept parameters (text, integer, text)
             SELECT K, V FROM S WHERE NOPE = 1
             => UndefinedColumn: column 'NOPE' cannot be resolved at 26
             SELECT K, X.V FROM S

@@ -167,6 +167,7 @@ impl PlanBuilder {
         let operator = Operator::Aggregate {
             group_by: group_by.iter().map(|c| ScalarExpr::Column(*c)).collect(),
             aggregates,
+            keeps_groups: false,
         };
         let append_only_distinct = matches!(&operator, Operator::Aggregate { aggregates, .. }
             if aggregates.is_empty() && self.steps[input].mode == ChangelogMode::AppendOnly);

@@ -11,7 +11,8 @@
 //!
 //! Invariants:
 //! - Between steps a group is in the index exactly while its row count is positive (the one group of
-//!   an aggregate without keys, and the group of NULL, keep their slots).
+//!   an aggregate without keys, and the group of NULL, keep their slots); or, if groups are kept, once
+//!   it has had a row.
 //! - A step emits at most one retraction and one insertion per group, the retraction first.
 //! - A slot that lost its group is not used again before the next checkpoint, which needs its key.
 
@@ -78,6 +79,8 @@ pub(super) struct Slice {
     /// Whether the group without key has been emitted.
     started: bool,
     is_single: bool,
+    /// If groups are kept: which slots have had a row.
+    kept: Option<Vec<bool>>,
     demands: Demands,
     touched: Bitmap,
     /// Slots that changed since the last checkpoint.
@@ -116,6 +119,7 @@ impl Slice {
             accumulators,
             started: false,
             is_single: matches!(codec, KeyCodec::Single),
+            kept: None,
             demands,
             touched: Bitmap::default(),
             dirty: Bitmap::default(),
@@ -124,6 +128,21 @@ impl Slice {
         };
         slice.resize();
         Ok(slice)
+    }
+
+    /// Lets groups stay when their last row goes.
+    pub(super) fn keep_groups(&mut self) {
+        self.kept = Some(vec![false; self.keys.slot_count()]);
+    }
+
+    /// Whether a slot has a group.
+    fn lives(&self, slot: u32) -> bool {
+        let slot = slot as usize;
+        match &self.kept {
+            _ if self.is_single => self.started,
+            None => self.rows[slot] > 0,
+            Some(kept) => kept[slot],
+        }
     }
 
     /// Whether the slice has a row to emit although nothing came in.
@@ -135,6 +154,9 @@ impl Slice {
         let slots = self.keys.slot_count();
         grow(&mut self.rows, slots, 0);
         grow(&mut self.rowtimes, slots, 0);
+        if let Some(kept) = &mut self.kept {
+            grow(kept, slots, false);
+        }
         self.touched.resize(slots);
         if self.demands.durable {
             self.dirty.resize(slots);
@@ -156,13 +178,7 @@ impl Slice {
         if touched.is_empty() {
             return Ok(SliceOutput::default());
         }
-        let lived: Vec<bool> = match self.is_single {
-            true => vec![self.started],
-            false => touched
-                .iter()
-                .map(|slot| self.rows[*slot as usize] > 0)
-                .collect(),
-        };
+        let lived: Vec<bool> = touched.iter().map(|slot| self.lives(*slot)).collect();
         let any_lived = lived.contains(&true);
         let old = match any_lived {
             true => self.evaluate(&touched, &mut Vec::new())?,
@@ -173,19 +189,18 @@ impl Slice {
             .map(|slot| self.rowtimes[*slot as usize])
             .collect();
 
-        for slot in &touched {
-            if self.rows[*slot as usize] == 0 {
-                self.rowtimes[*slot as usize] = i64::MIN;
+        for (slot, lived) in touched.iter().zip(&lived) {
+            let slot = *slot as usize;
+            if self.rows[slot] == 0 && !(*lived && self.kept.is_some()) {
+                self.rowtimes[slot] = i64::MIN;
             }
         }
         self.update(&batches, calls)?;
-        let lives: Vec<bool> = match self.is_single {
-            true => vec![true],
-            false => touched
-                .iter()
-                .map(|slot| self.rows[*slot as usize] > 0)
-                .collect(),
-        };
+        self.started = true;
+        if let Some(kept) = &mut self.kept {
+            touched.iter().for_each(|slot| kept[*slot as usize] = true);
+        }
+        let lives: Vec<bool> = touched.iter().map(|slot| self.lives(*slot)).collect();
         for slot in &touched {
             if self.rows[*slot as usize] < 0 {
                 return Err(StepError::NegativeCount);
@@ -208,7 +223,6 @@ impl Slice {
             new,
             out_of_range,
         })?;
-        self.started = true;
         self.remove_dead(&touched, &lived, &lives);
         Ok(output)
     }
@@ -491,13 +505,9 @@ impl Slice {
 
     /// The rows of all groups, in batches of at most `batch_rows`.
     pub(super) fn snapshot(&self, batch_rows: usize) -> Result<Vec<ChangeBatch>, StepError> {
-        let live: Vec<u32> = match self.is_single {
-            true if self.started => vec![0],
-            true => Vec::new(),
-            false => (0..self.rows.len() as u32)
-                .filter(|slot| self.rows[*slot as usize] > 0)
-                .collect(),
-        };
+        let live: Vec<u32> = (0..self.rows.len() as u32)
+            .filter(|slot| self.lives(*slot))
+            .collect();
         live.chunks(batch_rows)
             .map(|slots| self.rows_of_slots(slots))
             .collect()
@@ -510,10 +520,7 @@ impl Slice {
             .find(keys, rows)
             .into_iter()
             .flatten()
-            .filter(|slot| match self.is_single {
-                true => self.started,
-                false => self.rows[*slot as usize] > 0,
-            })
+            .filter(|slot| self.lives(*slot))
             .collect();
         self.rows_of_slots(&slots)
     }
@@ -538,11 +545,10 @@ impl Slice {
 
     /// Appends a group's counts, rowtime and accumulators; false if the slot has no group.
     pub(super) fn write_group(&self, slot: u32, out: &mut Vec<u8>) -> bool {
-        let rows = self.rows[slot as usize];
-        if rows == 0 && !(self.is_single && self.started) {
+        if !self.lives(slot) {
             return false;
         }
-        write_i64(rows, out);
+        write_i64(self.rows[slot as usize], out);
         write_i64(self.rowtimes[slot as usize], out);
         for accumulators in self.accumulators.iter().flatten() {
             accumulators.encode(slot, out);
@@ -560,6 +566,9 @@ impl Slice {
             accumulators.decode(slot, &mut group)?;
         }
         self.started = true;
+        if let Some(kept) = &mut self.kept {
+            kept[slot as usize] = true;
+        }
         match group.is_empty() {
             true => Ok(()),
             false => Err(Damaged),

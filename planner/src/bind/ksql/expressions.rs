@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::sources::{Resolved, Scope};
 use crate::bind::prepare::{call, named_struct};
 use crate::error::{PlanError, PlanErrorKind, Result};
-use crate::functions::functions;
+use crate::functions::{functions, is_unit, takes_unit};
 
 /// Prepares an expression that names no column, such as a value in `VALUES`.
 pub(in crate::bind) fn prepare_constant(expr: &mut Expr) -> Result<()> {
@@ -296,6 +296,15 @@ impl Qualifier<'_> {
                 ));
             }
             "explode" => rename(function, "unnest"),
+            name if takes_unit(name) => {
+                if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(unit))) =
+                    arguments_mut(function).and_then(|args| args.first_mut())
+                    && let Expr::Identifier(word) = unit
+                    && is_unit(&word.value)
+                {
+                    *unit = Expr::Value(Value::SingleQuotedString(word.value.clone()).into());
+                }
+            }
             "count" => {
                 if let Some(args) = arguments_mut(function)
                     && args.is_empty()

@@ -18,7 +18,7 @@ use crate::bind::BindOptions;
 use crate::bind::prepare::field_access;
 use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::lower::OutputKind;
-use crate::relations::Relations;
+use crate::relations::{PSEUDO_COLUMNS, Relations};
 
 /// A part of a result's key.
 #[derive(Debug, Clone)]
@@ -275,7 +275,8 @@ fn parts(exprs: &[Expr], what: &'static str, starred: bool, namer: &mut Namer) -
         .map(|expr| KeyPart {
             viable: vec![expr.clone()],
             value: expr.clone(),
-            name: match column_of(expr) {
+            // `*` stands for the columns of the sources, but not for what every row has beside them.
+            name: match column_of(expr).filter(|name| !PSEUDO_COLUMNS.contains(name)) {
                 None if starred => Some(namer.of_key(expr)),
                 _ => None,
             },
