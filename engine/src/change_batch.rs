@@ -20,6 +20,9 @@ pub struct ChangeBatch {
     pub weights: Option<ScalarBuffer<i64>>,
     /// Event time of each row, microseconds since the epoch UTC.
     pub rowtimes: ScalarBuffer<i64>,
+    /// Event time of the one record that all of it comes from, where that is known: a row that goes has
+    /// the time at which it came, and a tombstone tells of when it went.
+    pub caused_at: Option<i64>,
 }
 
 impl ChangeBatch {
@@ -30,6 +33,7 @@ impl ChangeBatch {
             rows,
             weights: None,
             rowtimes,
+            caused_at: None,
         }
     }
 
@@ -42,7 +46,14 @@ impl ChangeBatch {
             rows,
             weights,
             rowtimes,
+            caused_at: None,
         }
+    }
+
+    /// The same changes, with the event time of the record that they come from.
+    pub fn caused_at(mut self, time: Option<i64>) -> Self {
+        self.caused_at = time;
+        self
     }
 
     /// The changes that undo these.
@@ -71,6 +82,7 @@ impl ChangeBatch {
             rows: self.rows.slice(offset, length),
             weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
             rowtimes: self.rowtimes.slice(offset, length),
+            caused_at: self.caused_at,
         }
     }
 
@@ -81,6 +93,7 @@ impl ChangeBatch {
             rows,
             weights: self.weights.clone(),
             rowtimes: self.rowtimes.clone(),
+            caused_at: self.caused_at,
         }
     }
 
@@ -97,6 +110,7 @@ impl ChangeBatch {
             rows: compute::take_record_batch(&self.rows, positions)?,
             weights: self.weights.as_ref().map(gather),
             rowtimes: gather(&self.rowtimes),
+            caused_at: self.caused_at,
         })
     }
 
@@ -112,6 +126,7 @@ impl ChangeBatch {
             rows: compute::filter_record_batch(&self.rows, keep)?,
             weights: self.weights.as_ref().map(kept),
             rowtimes: kept(&self.rowtimes),
+            caused_at: self.caused_at,
         })
     }
 

@@ -636,10 +636,14 @@ impl Mill {
                         && row + 1 < delta.num_rows()
                         && delta.weight(row + 1) > 0;
                     let length = 1 + usize::from(is_update);
-                    let one = Arc::new(vec![delta.slice(row, length)]);
-                    let deltas = Deltas::from([(relation, one)]);
+                    let one = delta.slice(row, length);
+                    // A row that came tells its time itself.
+                    let came = (0..length).find(|row| one.weight(*row) > 0);
+                    let cause = one.caused_at.or(came.map(|row| one.rowtimes[row]));
+                    let deltas = Deltas::from([(relation, Arc::new(vec![one]))]);
                     let stepped = self.step(query, bindings, circuit, to, &deltas)?;
-                    output.extend(consolidate(stepped, key)?);
+                    let changes = consolidate(stepped, key)?;
+                    output.extend(changes.into_iter().map(|delta| delta.caused_at(cause)));
                     row += length;
                 }
             }

@@ -133,6 +133,7 @@ pub(super) fn concat(batches: &[ChangeBatch]) -> Result<ChangeBatch, StepError> 
         rows: rows_of(first.rows.schema(), columns, total)?,
         weights,
         rowtimes,
+        caused_at: None,
     })
 }
 

@@ -173,7 +173,8 @@ impl RelationState {
                     &tombstones[from..from + piece],
                 )?;
                 if delta.num_rows() > 0 {
-                    changes.push(delta);
+                    let cause = one_by_one.then(|| rowtimes[from]);
+                    changes.push(delta.caused_at(cause));
                 }
                 from += piece;
             }
@@ -236,7 +237,8 @@ pub fn append_changelog(
 }
 
 /// What the changes of a keyed table look like as upserts: +1 of the row that a key has now, −1 of the
-/// one that it had if it has none any more. Rows keep their order.
+/// one that it had if it has none any more, at the time of what made it go if that is known. Rows keep
+/// their order.
 fn changelog(delta: &ChangeBatch, key: &[usize]) -> Result<ChangeBatch> {
     if delta.is_append_only() {
         return Ok(delta.clone());
@@ -260,9 +262,18 @@ fn changelog(delta: &ChangeBatch, key: &[usize]) -> Result<ChangeBatch> {
     let kept: BooleanArray = (0..delta.num_rows())
         .map(|row| Some(delta.weight(row) > 0 || !is_replaced(row)))
         .collect();
-    delta
+    let mut kept = delta
         .filter(&kept)
-        .map_err(|error| Error::Internal(error.to_string()))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    if let Some(cause) = kept.caused_at {
+        kept.rowtimes = (0..kept.num_rows())
+            .map(|row| match kept.weight(row) < 0 {
+                true => kept.rowtimes[row].max(cause),
+                false => kept.rowtimes[row],
+            })
+            .collect();
+    }
+    Ok(kept)
 }
 
 /// The table that a changelog has said so far.

@@ -94,5 +94,6 @@ pub(crate) fn filter_changes(
         rows: rows_of(batch.rows.schema(), columns, filter.count())?,
         weights: batch.weights.as_ref().map(values).transpose()?,
         rowtimes: values(&batch.rowtimes)?,
+        caused_at: batch.caused_at,
     })
 }

@@ -146,6 +146,7 @@ impl Stateless for Unnest {
             rows: rows_of(self.schema.clone(), columns, total)?,
             weights: batch.weights.as_ref().map(|weights| gather(weights)),
             rowtimes: gather(&batch.rowtimes),
+            caused_at: batch.caused_at,
         })
     }
 }

@@ -77,6 +77,7 @@ pub fn concat(schema: &SchemaRef, batches: &[ChangeBatch]) -> Result<ChangeBatch
         rows: rows_with_schema(rows, schema)?,
         weights,
         rowtimes: ScalarBuffer::from(rowtimes),
+        caused_at: None,
     })
 }
 

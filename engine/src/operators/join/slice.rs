@@ -435,6 +435,7 @@ fn join_pairs(
             rows: batch(layout.pair_schema.clone(), columns, matches.stored.len())?,
             weights: weights.clone(),
             rowtimes: pair_rowtimes(layout, delta, stored, &matches),
+            caused_at: None,
         };
         let mask = filter.evaluate_predicate(&pairs, context)?;
         let passes: Vec<bool> = mask.iter().map(|pass| pass == Some(true)).collect();
@@ -473,6 +474,7 @@ fn join_pairs(
             rows: batch(layout.output.clone(), columns, matches.stored.len())?,
             weights,
             rowtimes: pair_rowtimes(layout, delta, stored, &matches),
+            caused_at: None,
         });
     }
     Ok(())
