@@ -21,6 +21,8 @@ pub struct RecordEncoder {
     key: Part,
     value: Part,
     window: Option<KeyWindow>,
+    /// Whether several NULLs are a key.
+    key_is_computed: bool,
     /// Positions and names of the columns that are headers.
     headers: Vec<(usize, Option<String>)>,
     rowtime: usize,
@@ -81,6 +83,7 @@ impl RecordEncoder {
                 format.value_delimiter,
             ),
             window: format.window,
+            key_is_computed: format.key_is_computed,
             headers: format
                 .headers
                 .iter()
@@ -170,8 +173,9 @@ impl EncodedRows<'_> {
 
     /// Appends the bytes of a row's key without its window; `false` if it is null.
     pub fn write_key(&self, row: usize, out: &mut Vec<u8>) -> bool {
-        // A key of NULLs alone is none.
-        if self.key.iter().all(|column| column.is_null(row)) {
+        // A key of NULLs alone is none, unless it was computed.
+        let is_key = self.encoder.key_is_computed && self.key.len() > 1;
+        if !is_key && self.key.iter().all(|column| column.is_null(row)) {
             return false;
         }
         self.encoder.key.write(&self.key, row, out)

@@ -57,6 +57,10 @@ pub struct RecordFormat {
     pub timestamp_format: Option<String>,
     /// Of keys in topics that a windowed aggregation wrote.
     pub window: Option<KeyWindow>,
+    /// Whether every record has a key because a query computes it (`PARTITION BY`): several columns that
+    /// are all NULL are a key then. Otherwise they are none.
+    #[serde(default)]
+    pub key_is_computed: bool,
 }
 
 impl Default for RecordFormat {
@@ -71,6 +75,7 @@ impl Default for RecordFormat {
             value_delimiter: ',',
             timestamp_format: None,
             window: None,
+            key_is_computed: false,
         }
     }
 }

@@ -75,6 +75,7 @@ impl Session {
             columns.record_key,
             columns.headers,
             None,
+            self.settings.default_formats(),
         )?;
         let topic_name = options.topic.clone().unwrap_or_else(|| name.clone());
         let mut relation = Relation {
@@ -256,13 +257,13 @@ impl Session {
         let replaces_topic = replaced
             .as_ref()
             .is_some_and(|old| old.topic.is_some() && old.topic_name == relation.topic_name);
-        if !replaces_topic && catalog.topic(&relation.topic_name).is_some() {
-            return Err(StatementError::new(
-                StatementErrorKind::DuplicateObject,
-                format!("topic \"{}\" already exists", relation.topic_name),
-            )
-            .with_hint("WITH (kafka_topic = '…') takes another; DROP … DELETE TOPIC drops a topic with its relation.")
-            .into());
+        let existing = catalog
+            .topic(&relation.topic_name)
+            .filter(|_| !replaces_topic);
+        let mut sink_kind = SinkKind::Derived;
+        if let Some(entry) = existing {
+            self.write_into(&mut relation, entry, &options, &lowered, &catalog)?;
+            sink_kind = SinkKind::Insert;
         }
         // The old topic goes only when the new one is there, so both need names in the log.
         let log_name = match replaces_topic {
@@ -270,7 +271,7 @@ impl Session {
             false => relation.topic_name.clone(),
         };
         // Rows of a table without a key have no identity that a changelog could tell them by.
-        if kind == RelationKind::Stream || !relation.key.is_empty() {
+        if relation.topic.is_none() && (kind == RelationKind::Stream || !relation.key.is_empty()) {
             let topic = self
                 .create_topic(TopicConfig {
                     retention_ms: options.retention_ms,
@@ -284,7 +285,7 @@ impl Session {
         let query = Query {
             id: query_id,
             sink: relation.id,
-            sink_kind: SinkKind::Derived,
+            sink_kind,
             plan: lowered.plan,
             text: create.query.to_string(),
             status: QueryStatus::Running,
@@ -366,7 +367,7 @@ impl Session {
             (RelationKind::Stream, None, Some(source)) => inherited_key(source, &columns),
             (RelationKind::Stream, None, None) => Vec::new(),
         };
-        let format = options.record_format(
+        let mut format = options.record_format(
             &columns,
             if key.is_empty() {
                 RelationKind::Stream
@@ -376,10 +377,15 @@ impl Session {
             record_key,
             Vec::new(),
             source.map(|source| &source.format),
+            self.settings.default_formats(),
         )?;
+        format.key_is_computed |= !create.query.partition_by.is_empty();
         Ok(Relation {
             id: 0,
-            topic_name: options.topic.clone().unwrap_or_else(|| name.clone()),
+            topic_name: options
+                .topic
+                .clone()
+                .unwrap_or_else(|| self.settings.topic_of_result(&name)),
             name,
             kind,
             columns,
@@ -447,6 +453,67 @@ impl Session {
         Ok(())
     }
 
+    /// Lets a stream that a query makes add to a topic that is there, as `INSERT INTO … SELECT` would:
+    /// one that Kafka clients made, or that `DROP` has left of a stream of the same shape.
+    fn write_into(
+        &mut self,
+        relation: &mut Relation,
+        entry: &TopicEntry,
+        options: &TopicOptions,
+        lowered: &Lowered,
+        catalog: &Catalog,
+    ) -> Result<()> {
+        let owned = catalog
+            .relations()
+            .any(|other| other.topic == Some(entry.id) && !other.over_records);
+        let same_shape = match &entry.contents {
+            TopicContents::Raw => true,
+            TopicContents::Columnar(columnar) => {
+                columnar.kind == relation.kind
+                    && columnar.log_schema == relation.log_schema()
+                    && columnar.format == relation.format
+            }
+        };
+        // What a query alone writes stands at the epochs of its input, so no other can add to it.
+        let topic = self.engine.log.topic(log_store::TopicId(entry.id))?;
+        let by_one = topic.kind() == log_store::TopicKind::Derived;
+        if owned || !same_shape || by_one || relation.kind == RelationKind::Table {
+            return Err(StatementError::new(
+                StatementErrorKind::DuplicateObject,
+                format!("topic \"{}\" already exists", relation.topic_name),
+            )
+            .with_detail("Only a stream can be written into it, and only if Kafka clients made it, or a stream of the same columns and formats that clients wrote.")
+            .with_hint("WITH (kafka_topic = '…') takes another; DROP … DELETE TOPIC drops a topic with its relation.")
+            .into());
+        }
+        let readers = catalog
+            .relations()
+            .filter(|other| other.topic == Some(entry.id));
+        for reader in readers {
+            let sources = lowered.plan.steps.iter();
+            let mut sources = sources.filter_map(|step| match &step.operator {
+                planner::step_plan::Operator::Source(source) => Some(source.relation),
+                _ => None,
+            });
+            if sources.any(|source| catalog.flows_into(reader.id, source)) {
+                return Err(StatementError::new(
+                    StatementErrorKind::InvalidDefinition,
+                    format!("rows of \"{}\" would come back to it for ever", entry.name),
+                )
+                .into());
+            }
+        }
+        self.read_records_of(relation, entry, options)?;
+        if let TopicContents::Columnar(_) = &entry.contents {
+            relation.over_records = false;
+            relation.records_of = None;
+        }
+        // Clients may write it too.
+        relation.written_by = None;
+        relation.read_only = false;
+        Ok(())
+    }
+
     pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
         if config.name.starts_with("__") {
             return Err(StatementError::new(
@@ -505,7 +572,10 @@ impl Session {
             let relation = relations[next].clone();
             next += 1;
             for query in catalog.writers(relation.id) {
+                // One that was made with the relation goes with it.
+                let own = query.sequence == u64::from(relation.id);
                 if query.sink_kind == SinkKind::Insert
+                    && !own
                     && !drop.cascade
                     && !is_listed(&relations, query, &catalog)
                 {

@@ -29,6 +29,16 @@ pub struct TopicOptions {
     window_size_ms: Option<i64>,
 }
 
+/// Formats of what is neither given one nor inherits one.
+#[derive(Debug, Clone, Copy)]
+pub struct DefaultFormats {
+    pub key: Format,
+    pub value: Format,
+    /// Whether a key that the default format cannot hold is an error (ksqlDB), instead of being
+    /// written as JSON.
+    pub is_strict: bool,
+}
+
 impl TopicOptions {
     /// Reads the options of a `CREATE`.
     ///
@@ -86,20 +96,14 @@ impl TopicOptions {
                 .ok_or_else(invalid)
         };
         let format = || -> Result<Format> {
-            Ok(match text.to_ascii_uppercase().as_str() {
-                "JSON" => Format::Json,
-                "DELIMITED" => Format::Delimited,
-                "KAFKA" => Format::Kafka,
-                "NONE" => Format::None,
-                other => {
-                    return Err(StatementError::new(
-                        StatementErrorKind::Unsupported,
-                        format!("format {other} is not supported"),
-                    )
-                    .at(Some(option.position))
-                    .with_hint("Formats are JSON, DELIMITED, KAFKA and NONE.")
-                    .into());
-                }
+            format_of(text).ok_or_else(|| {
+                StatementError::new(
+                    StatementErrorKind::Unsupported,
+                    format!("format {} is not supported", text.to_ascii_uppercase()),
+                )
+                .at(Some(option.position))
+                .with_hint("Formats are JSON, DELIMITED, KAFKA and NONE.")
+                .into()
             })
         };
         match option.name.as_str() {
@@ -164,7 +168,7 @@ impl TopicOptions {
     }
 
     /// How the rows look as records. What is not said is as in `inherited` (the format of the relation
-    /// that a query reads), else by default.
+    /// that a query reads), else as the session's `defaults` say.
     ///
     /// # Errors
     /// When a format cannot hold the columns that it would have to.
@@ -175,14 +179,23 @@ impl TopicOptions {
         key_columns: Vec<usize>,
         headers: Vec<HeaderColumn>,
         inherited: Option<&RecordFormat>,
+        defaults: DefaultFormats,
     ) -> Result<RecordFormat> {
-        let default = RecordFormat::default();
+        let default = RecordFormat {
+            key: defaults.key,
+            value: defaults.value,
+            ..RecordFormat::default()
+        };
         let base = inherited.unwrap_or(&default);
         let value_width = columns.fields().len() - key_columns.len() - headers.len();
-        let key_default = match self.key_format.is_none() && !kafka_takes(columns, &key_columns) {
+        let key_default = match base.key {
+            // What has no key hands no format for one on.
+            Format::None if inherited.is_some() && !key_columns.is_empty() => default.key,
             // Kafka's own serializers take one column of a simple type.
-            true if base.key == Format::Kafka => Format::Json,
-            _ => base.key,
+            Format::Kafka if !defaults.is_strict && !kafka_takes(columns, &key_columns) => {
+                Format::Json
+            }
+            key => key,
         };
         let format = RecordFormat {
             key: self.key_format.unwrap_or(key_default),
@@ -198,6 +211,7 @@ impl TopicOptions {
             },
             key_columns,
             headers,
+            key_is_computed: base.key_is_computed,
         };
         let refuse = |message: String| -> Result<RecordFormat> {
             Err(StatementError::new(StatementErrorKind::InvalidDefinition, message).into())
@@ -224,10 +238,11 @@ impl TopicOptions {
                     "option \"wrap_single_value\" is for relations with one value column".into(),
                 );
             }
-            if format.value != Format::Json {
-                return refuse(format!(
-                    "option \"wrap_single_value\" = {wrap} is for format JSON only"
-                ));
+            // The other formats know no wrapping.
+            if wrap && format.value != Format::Json {
+                return refuse(
+                    "option \"wrap_single_value\" = true is for format JSON only".into(),
+                );
             }
         }
         if self.value_delimiter.is_some() && format.value != Format::Delimited
@@ -236,10 +251,12 @@ impl TopicOptions {
             return refuse("a delimiter is for format DELIMITED only".into());
         }
         if format.key == Format::Kafka && !kafka_takes(columns, &format.key_columns) {
-            return refuse(
-                "format KAFKA takes a key of one column of type INT, BIGINT, DOUBLE, VARCHAR or BYTES"
-                    .into(),
-            );
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                "format KAFKA takes a key of one column of type INT, BIGINT, DOUBLE, VARCHAR or BYTES",
+            )
+            .with_hint("KEY_FORMAT = 'JSON' takes any key.")
+            .into());
         }
         let values: Vec<usize> = (0..columns.fields().len())
             .filter(|column| {
@@ -288,6 +305,17 @@ impl TopicOptions {
         }
         Ok(format)
     }
+}
+
+/// The format of this name, in letters of any case.
+pub fn format_of(name: &str) -> Option<Format> {
+    Some(match name.to_ascii_uppercase().as_str() {
+        "JSON" => Format::Json,
+        "DELIMITED" => Format::Delimited,
+        "KAFKA" => Format::Kafka,
+        "NONE" => Format::None,
+        _ => return None,
+    })
 }
 
 /// Columns that Kafka's own serializers take: none, or one of a simple type.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Result, StatementError, StatementErrorKind};
+use crate::records::RecordFormat;
+use crate::session::record_options::{DefaultFormats, format_of};
 
 /// A setting that there is.
 struct Setting {
@@ -162,6 +164,27 @@ const SETTINGS: &[Setting] = &[
         Check::Fixed,
         true,
         "Whether the user may do everything.",
+    ),
+    setting(
+        "ksql.output.topic.name.prefix",
+        "",
+        Check::Any,
+        false,
+        "In ksqlDB's dialect: begins the names of topics that CREATE … AS makes without being told a name.",
+    ),
+    setting(
+        "ksql.persistence.default.format.key",
+        "KAFKA",
+        Check::OneOf(&["KAFKA", "JSON", "DELIMITED", "NONE"]),
+        false,
+        "In ksqlDB's dialect: format of keys where a statement names none.",
+    ),
+    setting(
+        "ksql.persistence.default.format.value",
+        "JSON",
+        Check::OneOf(&["JSON", "DELIMITED", "KAFKA", "NONE"]),
+        false,
+        "In ksqlDB's dialect: format of values where a statement names none.",
     ),
     setting(
         "lock_timeout",
@@ -460,6 +483,35 @@ impl Settings {
     /// Whether a new table's changelog shows each change that each input row makes.
     pub fn emits_every_change(&self) -> bool {
         self.dialect_name() == "ksqldb" && self.get("cache.max.bytes.buffering") == "0"
+    }
+
+    /// Formats of relations that neither name one nor inherit one.
+    pub fn default_formats(&self) -> DefaultFormats {
+        let default = RecordFormat::default();
+        match self.dialect() {
+            sql::Dialect::Postgres => DefaultFormats {
+                key: default.key,
+                value: default.value,
+                is_strict: false,
+            },
+            sql::Dialect::Ksqldb => DefaultFormats {
+                key: format_of(self.get("ksql.persistence.default.format.key"))
+                    .unwrap_or(default.key),
+                value: format_of(self.get("ksql.persistence.default.format.value"))
+                    .unwrap_or(default.value),
+                is_strict: true,
+            },
+        }
+    }
+
+    /// The topic of what `CREATE … AS` makes, unless the statement names one.
+    pub fn topic_of_result(&self, name: &str) -> String {
+        match self.dialect() {
+            sql::Dialect::Postgres => name.to_owned(),
+            sql::Dialect::Ksqldb => {
+                format!("{}{name}", self.get("ksql.output.topic.name.prefix"))
+            }
+        }
     }
 
     /// Which scans pull queries in ksqlDB's dialect may make.

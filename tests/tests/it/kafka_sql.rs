@@ -48,6 +48,31 @@ async fn changelog(broker: &Broker, topic: &str) -> BTreeMap<String, Value> {
     rows
 }
 
+/// Key, value and time stamp (milliseconds) of each record of a topic, once there are so many.
+async fn records(broker: &Broker, topic: &str, count: usize) -> Vec<(String, Option<Value>, i64)> {
+    let format = "%k\t%S\t%s\t%T\n";
+    let arguments = ["-C", "-t", topic, "-o", "beginning", "-e", "-f", format];
+    let begun = Instant::now();
+    loop {
+        let text = broker.kcat(&arguments, "").await.expect("kcat is there");
+        let records: Vec<_> = text
+            .lines()
+            .map(|line| {
+                let parts: Vec<&str> = line.split('\t').collect();
+                let [key, length, value, time] = parts.as_slice() else {
+                    panic!("four parts: {line}");
+                };
+                let value = (*length != "-1").then(|| serde_json::from_str(value).unwrap());
+                ((*key).to_owned(), value, time.parse().unwrap())
+            })
+            .collect();
+        if records.len() >= count {
+            return records;
+        }
+        assert!(begun.elapsed() < PATIENCE, "found {records:?}");
+    }
+}
+
 /// Waits until a topic says what it must.
 async fn wait_for(broker: &Broker, topic: &str, expected: &BTreeMap<String, Value>) {
     let begun = Instant::now();
@@ -275,4 +300,193 @@ async fn users_log_in_with_their_passwords() {
             return;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn formats_of_keys_in_ksqldbs_dialect() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    // KAFKA, the default, takes one column of a simple type.
+    let refused = [
+        "CREATE STREAM s (k BOOLEAN KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON')",
+        "CREATE TABLE t (k DECIMAL(4, 2) PRIMARY KEY, v INT) WITH (kafka_topic = 't', value_format = 'JSON')",
+        "CREATE STREAM w (k INT KEY, v INT) WITH (kafka_topic = 'w', value_format = 'KAFKA', wrap_single_value = true)",
+    ];
+    for statement in refused {
+        assert_eq!(db.error_code(statement).await, "42P16", "{statement}");
+    }
+    db.run(
+        "CREATE STREAM s (v INT, w INT) WITH (kafka_topic = 's', key_format = 'NONE', value_format = 'JSON');
+         CREATE STREAM bare (k INT KEY, v INT)
+            WITH (kafka_topic = 'bare', format = 'KAFKA', wrap_single_value = false)",
+    )
+    .await;
+    let two = "CREATE TABLE two AS SELECT v, w, COUNT(*) AS n FROM s GROUP BY v, w";
+    assert_eq!(db.error_code(two).await, "42P16");
+    // A stream without keys hands no format for keys on.
+    db.run(
+        "SET 'ksql.persistence.default.format.key' = 'JSON';
+         SET 'ksql.output.topic.name.prefix' = 'out-';
+         CREATE TABLE two AS SELECT v, w, COUNT(*) AS n FROM s GROUP BY v, w;
+         CREATE TABLE named WITH (kafka_topic = 'named')
+            AS SELECT v, COUNT(*) AS n FROM s GROUP BY v;
+         INSERT INTO s VALUES (1, 2);
+         INSERT INTO s VALUES (1, 2)",
+    )
+    .await;
+    let two = BTreeMap::from([("{\"V\":1,\"W\":2}".to_owned(), json!({"N": 2}))]);
+    wait_for(&broker, "out-TWO", &two).await;
+    wait_for(
+        &broker,
+        "named",
+        &BTreeMap::from([("1".to_owned(), json!({"N": 2}))]),
+    )
+    .await;
+}
+
+/// `CREATE STREAM … AS` over a topic that Kafka clients made, or that `DROP` has left, adds to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_adds_to_a_topic_that_is_there() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let first = "0\t{\"V\": 0}".to_owned();
+    if produce(&broker, "made", &[first]).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON');
+         CREATE STREAM kept (k STRING KEY, v INT) WITH (kafka_topic = 'kept', value_format = 'JSON');
+         INSERT INTO s VALUES ('1', 1);
+         INSERT INTO kept VALUES ('0', 0);
+         DROP STREAM kept",
+    )
+    .await;
+    let of = |name: &str, with: &str| {
+        format!("CREATE STREAM {name} WITH (kafka_topic = '{name}'{with}) AS SELECT * FROM s")
+    };
+    assert_eq!(
+        db.error_code(&of("made", ", partitions = 3")).await,
+        "22023"
+    );
+    // It belongs to somebody else.
+    assert_eq!(db.error_code(&of("s", "")).await, "42P07");
+    let other = "CREATE STREAM other WITH (kafka_topic = 's') AS SELECT k, v + 1 AS w FROM s";
+    assert_eq!(db.error_code(other).await, "42710");
+    let other = "CREATE STREAM kept AS SELECT k, v + 1 AS w FROM s";
+    let other = other.replace("STREAM kept", "STREAM kept WITH (kafka_topic = 'kept')");
+    assert_eq!(db.error_code(&other).await, "42710");
+    db.run(&of("made", "")).await;
+    db.run(&of("kept", "")).await;
+    let expected = |to: i64| -> BTreeMap<String, Value> {
+        (0..=to).map(|i| (i.to_string(), json!({"V": i}))).collect()
+    };
+    for topic in ["made", "kept"] {
+        wait_for(&broker, topic, &expected(1)).await;
+    }
+    // It does so once, also after a crash, and beside others.
+    db.run("INSERT INTO s VALUES ('2', 2)").await;
+    broker.server().crash().await;
+    let db = broker.server().connect().await;
+    db.run("INSERT INTO \"MADE\" VALUES ('3', 3); INSERT INTO \"KEPT\" VALUES ('3', 3)")
+        .await;
+    for topic in ["made", "kept"] {
+        wait_for(&broker, topic, &expected(3)).await;
+        assert_eq!(records(&broker, topic, 4).await.len(), 4);
+    }
+    assert_eq!(db.number("SELECT COUNT(*) FROM \"MADE\"").await, 4);
+    // The query goes with its stream.
+    db.run("DROP STREAM \"MADE\"; DROP STREAM \"KEPT\"").await;
+    assert_eq!(db.table("SHOW QUERIES").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_computed_key_of_nulls_is_a_key_if_it_has_several_columns() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE STREAM people (name STRING KEY, id INT, age INT)
+            WITH (kafka_topic = 'people', format = 'JSON');
+         CREATE STREAM two AS SELECT * FROM people PARTITION BY id, age;
+         CREATE STREAM one AS SELECT * FROM people PARTITION BY id;
+         INSERT INTO people VALUES ('bob', NULL, NULL)",
+    )
+    .await;
+    let found = records(&broker, "TWO", 1).await;
+    assert_eq!(found[0].0, "{\"ID\":null,\"AGE\":null}");
+    assert_eq!(found[0].1, Some(json!({"NAME": "bob"})));
+    let found = records(&broker, "ONE", 1).await;
+    assert_eq!(found[0].0, "");
+}
+
+/// As ksqlDB: a group of a table's rows stays when they go, and a tombstone has the time of what made
+/// it so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rows_of_a_table_leave_behind_in_ksqldbs_dialect() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE TABLE cities (id INT PRIMARY KEY, land STRING, people BIGINT, at BIGINT)
+            WITH (kafka_topic = 'cities', value_format = 'JSON', timestamp = 'at');
+         CREATE TABLE mayors (id INT PRIMARY KEY, mayor STRING, at BIGINT)
+            WITH (kafka_topic = 'mayors', value_format = 'JSON', timestamp = 'at');
+         CREATE TABLE lands AS
+            SELECT land, COUNT(*) AS n, SUM(people) AS people FROM cities GROUP BY land;
+         CREATE TABLE led AS SELECT c.id, land, mayor FROM cities c JOIN mayors m ON c.id = m.id;
+         INSERT INTO cities VALUES (1, 'no', 7, 1000);
+         INSERT INTO mayors VALUES (1, 'Anne', 2000);
+         INSERT INTO cities VALUES (2, 'ch', 3, 3000)",
+    )
+    .await;
+    let key = |text: &str| text.to_owned();
+    wait_for(
+        &broker,
+        "LANDS",
+        &BTreeMap::from([
+            (key("ch"), json!({"N": 1, "PEOPLE": 3})),
+            (key("no"), json!({"N": 1, "PEOPLE": 7})),
+        ]),
+    )
+    .await;
+    db.run("SET dialect = 'postgres'").await;
+    db.run("DELETE FROM \"CITIES\" WHERE \"ID\" = 1").await;
+    let expected = BTreeMap::from([
+        (key("ch"), json!({"N": 1, "PEOPLE": 3})),
+        (key("no"), json!({"N": 0, "PEOPLE": 0})),
+    ]);
+    wait_for(&broker, "LANDS", &expected).await;
+    let led = records(&broker, "LED", 2).await;
+    let [(_, Some(value), came), (_, None, went)] = led.as_slice() else {
+        panic!("a row and a tombstone: {led:?}");
+    };
+    assert_eq!(*value, json!({"LAND": "no", "MAYOR": "Anne"}));
+    assert_eq!(*came, 2000);
+    // DELETE has the time of the clock.
+    assert!(*went > 1_000_000_000_000, "{went}");
+    // The group that is kept is part of the state, and takes rows again.
+    broker.server().restart().await;
+    let db = broker.server().connect().await;
+    assert_eq!(
+        db.table("SELECT * FROM \"LANDS\" ORDER BY 1").await,
+        "ch|1|3\nno|0|0"
+    );
+    db.run("INSERT INTO \"CITIES\" VALUES (3, 'no', 5, 4000)")
+        .await;
+    wait_for_number(
+        &db,
+        "SELECT \"PEOPLE\" FROM \"LANDS\" WHERE \"LAND\" = 'no'",
+        5,
+    )
+    .await;
 }
