@@ -218,7 +218,9 @@ pub(super) fn rewrite_all(
             let name = preserver.save(&expr);
             let expr = expr.transform_up(|expr| rewrite(expr, &schema))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
-        })
+        })?
+        // A call may have another type now, here or in an input.
+        .map_data(LogicalPlan::recompute_schema)
     })
     .map(|transformed| transformed.data)
 }
@@ -266,10 +268,28 @@ impl Meaning {
                 {
                     return Ok(Transformed::yes(Expr::Literal(value, None)));
                 }
-                Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
+                Ok(whole_number(&expr, field.data_type()).map_or_else(
+                    || Transformed::no(Expr::Cast(Cast { expr, field })),
+                    Transformed::yes,
+                ))
             }
             other => Ok(Transformed::no(other)),
         }
+    }
+}
+
+/// The constant that a cast between integers makes of a constant. The type of some calls depends on
+/// a constant argument (`round(n, 2)`), which they do not see behind the cast that coercion put
+/// around it: the optimiser would find another type than the one that the relation was given.
+pub(in crate::bind) fn whole_number(expr: &Expr, to: &DataType) -> Option<Expr> {
+    match expr {
+        Expr::Literal(value, _)
+            if value.data_type().is_integer() && to.is_integer() && !value.is_null() =>
+        {
+            // What is out of range is an error where the cast is worked out.
+            Some(Expr::Literal(value.cast_to(to).ok()?, None))
+        }
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use super::operators::{event_time, is_event_time, unify};
-use crate::bind::analyze::rewrite_all;
+use crate::bind::analyze::{rewrite_all, whole_number};
 use crate::error::{PlanError, PlanErrorKind};
 use crate::functions::{JAVA_CAST, arithmetic, casts_as_java, functions};
 use crate::literal;
@@ -350,6 +350,9 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Cast(Cast { expr, field }) => {
             let from = expr.get_type(schema)?;
             let to = field.data_type();
+            if let Some(constant) = whole_number(&expr, to) {
+                return Ok(Transformed::yes(constant));
+            }
             if !casts_as_java(&from, to) {
                 return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
             }
