@@ -35,4 +35,6 @@ if [ -z "$server" ]; then
 fi
 
 command="$server server --pg-port {pg_port} --kafka-port {kafka_port} --data-dir {data_dir}"
-exec "${PYTHON:-python3}" "$directory/run.py" "$directory/cases.jsonl" --server-cmd "$command" "$@"
+# The connection of a push query that runs beside the case's own sets nothing, so all begin in ksqlDB's dialect.
+exec "${PYTHON:-python3}" "$directory/run.py" "$directory/cases.jsonl" --server-cmd "$command" \
+    --pg-dsn "options='-c dialect=ksqldb'" "$@"
