@@ -206,6 +206,12 @@ pub struct Query {
 }
 
 impl Query {
+    /// Whether one statement made the query and this relation, so that they go together: the two have one
+    /// number of the catalog's, which no others have.
+    pub fn was_made_with(&self, relation: RelationId) -> bool {
+        self.sequence == u64::from(relation)
+    }
+
     /// Numbers of the relations it reads.
     pub fn inputs(&self) -> impl Iterator<Item = RelationId> + '_ {
         self.plan

@@ -572,10 +572,8 @@ impl Session {
             let relation = relations[next].clone();
             next += 1;
             for query in catalog.writers(relation.id) {
-                // One that was made with the relation goes with it.
-                let own = query.sequence == u64::from(relation.id);
                 if query.sink_kind == SinkKind::Insert
-                    && !own
+                    && !query.was_made_with(relation.id)
                     && !drop.cascade
                     && !is_listed(&relations, query, &catalog)
                 {
