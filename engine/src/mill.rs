@@ -198,7 +198,9 @@ impl Mill {
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
         }
-        self.checkpoint()
+        self.checkpoint()?;
+        self.store.settle();
+        Ok(())
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Turning> {

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, DB, DBCompressionType, Direction, ErrorKind, IteratorMode, Options,
-    ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, DB, DBCompressionType, Direction, ErrorKind, FlushOptions, IteratorMode,
+    Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use crate::error::{Error, Result};
@@ -47,12 +47,41 @@ pub struct StateStore {
     pub(crate) refuses: AtomicBool,
 }
 
+/// Rows in memory before RocksDB writes a file of them, bytes.
+const WRITE_BUFFER_BYTES: usize = 32 << 20;
+
+/// More than this in memory is written when the store is closed, bytes: a start replays it slower
+/// than it reads a file.
+const CLOSED_BYTES_MAX: u64 = 1 << 20;
+
 /// Changes that become durable together.
 #[derive(Default)]
 pub struct Checkpoint {
-    batch: WriteBatch,
+    /// Keys and values, one behind the other.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
     cleared: Vec<Vec<u8>>,
-    bytes: usize,
+}
+
+/// A key, and the value that stands behind it.
+struct Entry {
+    start: usize,
+    key_bytes: u32,
+    /// [`Entry::DELETED`] for none.
+    value_bytes: u32,
+}
+
+impl Entry {
+    const DELETED: u32 = u32::MAX;
+
+    fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.start..][..self.key_bytes as usize]
+    }
+
+    fn value<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let value = &bytes[self.start + self.key_bytes as usize..];
+        (self.value_bytes != Self::DELETED).then(|| &value[..self.value_bytes as usize])
+    }
 }
 
 /// The form that entries have now. State of another form is computed anew.
@@ -136,7 +165,17 @@ impl StateStore {
             let mut options = WriteOptions::default();
             options.set_sync(true);
             let whole = checkpoint.whole(meta);
-            self.db()?.write_opt(whole, &options).map_err(store)
+            let db = self.db()?;
+            db.write_opt(whole, &options).map_err(store)?;
+            // One write fills memory beyond its bound, and the next one may be far away.
+            if checkpoint.bytes() > WRITE_BUFFER_BYTES {
+                let mut options = FlushOptions::default();
+                options.set_wait(false);
+                if let Err(error) = db.flush_opt(&options) {
+                    tracing::warn!(%error, "the state store cannot be flushed");
+                }
+            }
+            Ok(())
         };
         if self.read_only.load(Ordering::Acquire) {
             self.reopen()?;
@@ -150,6 +189,21 @@ impl StateStore {
                 Err(_) => Err(error),
             }
         })
+    }
+
+    /// Leaves little to be replayed by the next start. Nothing is lost if it fails.
+    pub fn settle(&self) {
+        let settle = || -> Result<()> {
+            let db = self.db()?;
+            let held = db.property_int_value("rocksdb.cur-size-all-mem-tables");
+            if held.map_err(store)?.unwrap_or(0) > CLOSED_BYTES_MAX {
+                db.flush().map_err(store)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = settle() {
+            tracing::warn!(%error, "the state store cannot be flushed");
+        }
     }
 
     /// Closes the database and opens it again, if only for reading when the disk is full.
@@ -269,7 +323,7 @@ fn options() -> Options {
     options.set_block_based_table_factory(&table);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);
-    options.set_write_buffer_size(32 << 20);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options
 }
 
@@ -322,18 +376,6 @@ fn copy_owner(old: &DB, new: &DB, prefix: &[u8]) -> Result<()> {
     })
 }
 
-struct Replay<'a>(&'a mut WriteBatch);
-
-impl rocksdb::WriteBatchIterator for Replay<'_> {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.0.put(key, value);
-    }
-
-    fn delete(&mut self, key: &[u8]) {
-        self.0.delete(key);
-    }
-}
-
 impl Checkpoint {
     /// Takes the entries of one owner.
     pub fn writer<'a>(&'a mut self, owner: &str) -> OwnerWriter<'a> {
@@ -350,18 +392,41 @@ impl Checkpoint {
 
     /// Bytes of entries taken so far.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.len()
+    }
+
+    fn push(&mut self, prefix: &[u8], key: &[u8], value: Option<&[u8]>) {
+        let length = |bytes: usize| u32::try_from(bytes).expect("RocksDB takes less than 4 GiB");
+        self.entries.push(Entry {
+            start: self.bytes.len(),
+            key_bytes: length(prefix.len() + key.len()),
+            value_bytes: value.map_or(Entry::DELETED, |value| length(value.len())),
+        });
+        for part in [prefix, key, value.unwrap_or_default()] {
+            self.bytes.extend_from_slice(part);
+        }
     }
 
     fn whole(&self, meta: &CheckpointMeta) -> WriteBatch {
-        let mut whole = WriteBatch::default();
+        let mut whole = WriteBatch::with_capacity_bytes(self.bytes.len() + self.entries.len() * 8);
+        // A clear stands before everything the same owner wrote in this checkpoint, so the ranges
+        // go first.
         for owner in &self.cleared {
             let (from, to) = owner_range(owner);
             whole.delete_range(from, to);
         }
-        // A clear stands before everything the same owner wrote in this checkpoint, so the ranges
-        // go first and the entries are replayed behind them.
-        self.batch.iterate(&mut Replay(&mut whole));
+        // In the order of the keys, where each finds its place in RocksDB's list beside the one
+        // before: now, and again when a start replays them. Of one key the last one counts, so
+        // equal ones must stay in their order.
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.key(&self.bytes));
+        for entry in entries {
+            let key = entry.key(&self.bytes);
+            match entry.value(&self.bytes) {
+                Some(value) => whole.put(key, value),
+                None => whole.delete(key),
+            }
+        }
         let meta = serde_json::to_vec(meta).expect("meta data has only strings and numbers");
         whole.put(META_KEY, meta);
         whole
@@ -374,23 +439,13 @@ pub struct OwnerWriter<'a> {
     prefix: Vec<u8>,
 }
 
-impl OwnerWriter<'_> {
-    fn key(&self, key: &[u8]) -> Vec<u8> {
-        [self.prefix.as_slice(), key].concat()
-    }
-}
-
 impl StateWriter for OwnerWriter<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) {
-        let key = self.key(key);
-        self.checkpoint.bytes += key.len() + value.len();
-        self.checkpoint.batch.put(key, value);
+        self.checkpoint.push(&self.prefix, key, Some(value));
     }
 
     fn delete(&mut self, key: &[u8]) {
-        let key = self.key(key);
-        self.checkpoint.bytes += key.len();
-        self.checkpoint.batch.delete(key);
+        self.checkpoint.push(&self.prefix, key, None);
     }
 
     fn clear(&mut self) {
@@ -423,7 +478,10 @@ impl StateReader for OwnerReader {
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StepError> {
         let from = [self.prefix.as_slice(), prefix].concat();
         let db = self.db()?;
-        for entry in db.iterator(IteratorMode::From(&from, Direction::Forward)) {
+        // What is read once, at start, need not stay in memory.
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        for entry in db.iterator_opt(IteratorMode::From(&from, Direction::Forward), options) {
             let (key, value) = entry.map_err(unreadable)?;
             if !key.starts_with(&from) {
                 break;
