@@ -29,6 +29,7 @@ mod command;
 mod config;
 mod copy;
 mod lexer;
+mod memory;
 mod print;
 mod problem;
 mod repl;
@@ -38,9 +39,6 @@ mod server;
 mod session;
 mod style;
 mod telemetry;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit codes, as `--help` promises them.
 const STATEMENT_FAILED: u8 = 1;

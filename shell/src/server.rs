@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Durability;
 use crate::config::Config;
+use crate::memory;
 use crate::security;
 
 /// Its number, in the exit code of a process that it ended.
@@ -45,6 +46,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     serving_kafka: JoinHandle<()>,
+    giving_back: JoinHandle<()>,
 }
 
 impl Server {
@@ -120,6 +122,7 @@ impl Server {
             stop,
             serving,
             serving_kafka,
+            giving_back: tokio::spawn(memory::give_back()),
         })
     }
 
@@ -148,6 +151,7 @@ impl Server {
 
     /// Ends all sessions, checkpoints and closes the log.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.giving_back.abort();
         self.stop.cancel();
         self.serving
             .await
