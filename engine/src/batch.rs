@@ -1,9 +1,9 @@
 //! Batch queries: DataFusion over snapshots, on threads of their own, within a memory budget.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow_schema::SchemaRef;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, TaskContext};
@@ -11,7 +11,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 
@@ -30,6 +32,8 @@ pub struct BatchRuntime {
     runtime: Option<tokio::runtime::Runtime>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
+    /// What the states of statements have in common, for the time zone that was wanted last.
+    common: Mutex<Option<(String, Arc<SessionState>)>>,
 }
 
 impl BatchRuntime {
@@ -50,14 +54,28 @@ impl BatchRuntime {
             runtime: Some(runtime),
             environment,
             partitions: threads,
+            common: Mutex::default(),
         })
     }
 
     /// A state to plan and run one statement with.
     pub fn state(&self, time_zone: &str) -> SessionState {
+        planner::session::for_statement(&self.common(time_zone))
+    }
+
+    fn common(&self, time_zone: &str) -> Arc<SessionState> {
+        let mut common = self.common.lock();
+        if let Some((zone, state)) = &*common
+            && zone == time_zone
+        {
+            return state.clone();
+        }
         let config =
             planner::session::session_config(time_zone).with_target_partitions(self.partitions);
-        planner::session::session_state(config, self.environment.clone())
+        let state = planner::session::timeless_state(config, self.environment.clone());
+        let state = Arc::new(state);
+        *common = Some((time_zone.to_owned(), state.clone()));
+        state
     }
 
     /// Runs something that recurses over a statement, on a thread with a large stack.
@@ -65,8 +83,16 @@ impl BatchRuntime {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.handle()
-            .spawn(async move { work() })
+        self.perform(async move { work() }).await
+    }
+
+    /// Runs several stages of a statement in one task there: each change of threads takes as long as
+    /// planning something small. Dropping it ends the task.
+    pub async fn perform<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        AbortOnDropHandle::new(self.handle().spawn(work))
             .await
             .map_err(|error| panicked(&error))?
     }
@@ -77,54 +103,50 @@ impl BatchRuntime {
         state: SessionState,
         plan: LogicalPlan,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
-        let context = state.task_ctx();
-        let physical = self
-            .handle()
-            .spawn(async move { state.create_physical_plan(&plan).await.map_err(execution) })
-            .await
-            .map_err(|error| panicked(&error))??;
-        Ok((physical, context))
+        self.perform(optimise(state, plan)).await
     }
 
-    /// Optimises and starts a plan. The stream ends the query when it is dropped.
-    pub async fn run(
+    /// Starts the plan that `prepare` gives, and gives what else that tells, all in one task. The
+    /// stream ends the query when it is dropped.
+    pub async fn run<T: Send + 'static>(
         &self,
         state: SessionState,
-        plan: LogicalPlan,
-    ) -> Result<(SchemaRef, Batches)> {
-        let (physical, context) = self.physical(state, plan).await?;
-        Ok((physical.schema(), self.start(physical, context)))
-    }
-
-    /// Starts an optimised plan.
-    pub fn start(&self, physical: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Batches {
-        let (sender, receiver) = mpsc::channel::<Result<RecordBatch>>(BATCHES_AHEAD);
+        prepare: impl Future<Output = Result<(LogicalPlan, T)>> + Send + 'static,
+    ) -> Result<(T, Batches)> {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let (begun, beginning) = oneshot::channel();
         let task = self.handle().spawn(async move {
-            let work = async {
-                let mut stream = execute_stream(physical, context).map_err(execution)?;
-                while let Some(batch) = stream.next().await {
-                    if sender.send(Ok(batch.map_err(execution)?)).await.is_err() {
-                        break;
+            let begin = async {
+                let (plan, told) = prepare.await?;
+                Ok((optimise(state, plan).await?, told))
+            };
+            let begin = AssertUnwindSafe(begin).catch_unwind().await;
+            match begin.unwrap_or_else(|_| Err(gone())) {
+                Ok(((physical, context), told)) => {
+                    if begun.send(Ok(told)).is_ok() {
+                        execute(physical, context, sender).await;
                     }
                 }
-                Ok(())
-            };
-            let failed = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error,
-                Err(_) => Error::Internal("the query panicked".into()),
-            };
-            let _ = sender.send(Err(failed)).await;
+                Err(error) => drop(begun.send(Err(error))),
+            }
         });
         let running = Running {
             receiver,
             task: task.abort_handle(),
         };
-        futures::stream::unfold(running, |mut running| async move {
-            let batch = running.receiver.recv().await?;
-            Some((batch, running))
-        })
-        .boxed()
+        let told = beginning.await.unwrap_or_else(|_| Err(gone()))?;
+        Ok((told, running.stream()))
+    }
+
+    /// Starts an optimised plan.
+    pub fn start(&self, physical: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Batches {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let task = self.handle().spawn(execute(physical, context, sender));
+        let running = Running {
+            receiver,
+            task: task.abort_handle(),
+        };
+        running.stream()
     }
 
     /// Runs a plan to its end, if its result is not too large to be held.
@@ -132,27 +154,8 @@ impl BatchRuntime {
         &self,
         state: SessionState,
         plan: LogicalPlan,
-    ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let (schema, mut stream) = self.run(state, plan).await?;
-        let mut batches = Vec::new();
-        let mut bytes = 0;
-        while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            bytes += batch.get_array_memory_size();
-            if bytes > COLLECTED_BYTES_MAX {
-                return Err(StatementError::new(
-                    StatementErrorKind::ProgramLimit,
-                    format!(
-                        "a statement may change at most {} MiB of rows",
-                        COLLECTED_BYTES_MAX >> 20
-                    ),
-                )
-                .with_hint("Change them in several statements, or load them with COPY.")
-                .into());
-            }
-            batches.push(batch);
-        }
-        Ok((schema, batches))
+    ) -> Result<Vec<RecordBatch>> {
+        self.perform(collect(state, plan)).await
     }
 
     fn handle(&self) -> &tokio::runtime::Handle {
@@ -171,10 +174,76 @@ impl Drop for BatchRuntime {
     }
 }
 
+async fn optimise(
+    state: SessionState,
+    plan: LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+    let physical = state.create_physical_plan(&plan).await.map_err(execution)?;
+    Ok((physical, state.task_ctx()))
+}
+
+/// Runs a plan to its end, if its result is not too large to be held.
+pub async fn collect(state: SessionState, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
+    let (physical, context) = optimise(state, plan).await?;
+    let mut stream = execute_stream(physical, context).map_err(execution)?;
+    let mut batches = Vec::new();
+    let mut bytes = 0;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(execution)?;
+        bytes += batch.get_array_memory_size();
+        if bytes > COLLECTED_BYTES_MAX {
+            return Err(StatementError::new(
+                StatementErrorKind::ProgramLimit,
+                format!(
+                    "a statement may change at most {} MiB of rows",
+                    COLLECTED_BYTES_MAX >> 20
+                ),
+            )
+            .with_hint("Change them in several statements, or load them with COPY.")
+            .into());
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// Runs an optimised plan to its end, or until nobody wants its rows.
+async fn execute(
+    physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    sender: mpsc::Sender<Result<RecordBatch>>,
+) {
+    let work = async {
+        let mut stream = execute_stream(physical, context).map_err(execution)?;
+        while let Some(batch) = stream.next().await {
+            if sender.send(Ok(batch.map_err(execution)?)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let failed = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => gone(),
+    };
+    let _ = sender.send(Err(failed)).await;
+}
+
 /// A query in progress, which ends with it.
 struct Running {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: tokio::task::AbortHandle,
+}
+
+impl Running {
+    fn stream(self) -> Batches {
+        futures::stream::unfold(self, |mut running| async move {
+            let batch = running.receiver.recv().await?;
+            Some((batch, running))
+        })
+        .boxed()
+    }
 }
 
 impl Drop for Running {
@@ -185,6 +254,10 @@ impl Drop for Running {
 
 fn panicked(error: &tokio::task::JoinError) -> Error {
     tracing::error!(%error, "a batch query panicked");
+    gone()
+}
+
+fn gone() -> Error {
     Error::Internal("the query panicked".into())
 }
 

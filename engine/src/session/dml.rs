@@ -7,8 +7,9 @@ use arrow::compute;
 use arrow::datatypes::Int64Type;
 use datafusion::scalar::ScalarValue;
 use log_store::NewBatch;
-use sql::ast::{Delete, Insert, Statement, Truncate, Update};
+use sql::ast::{Delete, Insert, InsertSource, Statement, Truncate, Update};
 
+use crate::batch;
 use crate::catalog::{Relation, RelationKind};
 use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
@@ -27,8 +28,20 @@ impl Session {
         let name = relation_name(&insert.relation)?;
         let relation = self.engine.catalog().expect_relation(&name)?.clone();
         check_writable(&relation)?;
-        let planned = self.plan_insert(insert, parameters).await?;
-        if relation.kind == RelationKind::Stream
+        let is_query = matches!(insert.source, InsertSource::Query(_));
+        let plan = self.insert_planning(insert, parameters)?;
+        let state = self.engine.batch.state(self.settings.time_zone());
+        let evaluate = async move {
+            let planned = plan()?;
+            // Values that read nothing need not wait for anybody.
+            match is_query || !planned.relations.named().is_empty() {
+                true => Ok((Some(planned), Vec::new())),
+                false => Ok((None, batch::collect(state, planned.plan).await?)),
+            }
+        };
+        let (planned, mut batches) = self.engine.batch.perform(evaluate).await?;
+        if let Some(planned) = &planned
+            && relation.kind == RelationKind::Stream
             && is_continuous(&insert.source, &planned.relations)
         {
             return self
@@ -37,9 +50,11 @@ impl Session {
         }
         // A table's rows may depend on the table itself; what is read is taken before writing.
         let guard = self.lock_for_write(relation.id, false).await?;
-        self.fill(&planned).await?;
-        let state = self.engine.batch.state(self.settings.time_zone());
-        let (_, batches) = self.engine.batch.collect(state, planned.plan).await?;
+        if let Some(planned) = planned {
+            self.fill(&planned).await?;
+            let state = self.engine.batch.state(self.settings.time_zone());
+            batches = self.engine.batch.collect(state, planned.plan).await?;
+        }
         let mut rows = 0;
         let mut writes = Vec::new();
         for batch in batches {
@@ -194,7 +209,7 @@ impl Session {
         let snapshot = self.engine.mill.snapshot(&named, sealed).await?;
         planned.relations.fill(snapshot)?;
         let state = self.engine.batch.state(self.settings.time_zone());
-        let (_, batches) = self.engine.batch.collect(state, planned.plan).await?;
+        let batches = self.engine.batch.collect(state, planned.plan).await?;
         Ok((guard, batches))
     }
 

@@ -10,6 +10,7 @@ use planner::lower::{Lowered, OutputKind};
 use sql::ast::{Insert, InsertSource, Query, Statement};
 
 use crate::catalog::{Catalog, RelationKind};
+use crate::engine::Engine;
 use crate::error::{Result, StatementError, StatementErrorKind};
 use crate::mill::ConsistentSnapshot;
 use crate::response::Description;
@@ -59,26 +60,30 @@ impl Session {
         query: &Query,
         parameters: &[ScalarValue],
     ) -> Result<Planned> {
+        let plan = self.query_planning(query, parameters);
+        self.engine.batch.compute(plan).await
+    }
+
+    /// The planning of a query, to be run where there is room for deep nesting.
+    pub(super) fn query_planning(
+        &self,
+        query: &Query,
+        parameters: &[ScalarValue],
+    ) -> impl FnOnce() -> Result<Planned> + Send + use<> {
         let relations = self.relations(self.engine.catalog());
         let options = self.bind_options();
         let query = query.clone();
         let parameters = parameters.to_vec();
-        let planning = relations.clone();
-        let (plan, columns) = self
-            .engine
-            .batch
-            .compute(move || {
-                let bound = planner::plan_query(&query, planning.as_ref(), &options)?;
-                let columns = bound.schema();
-                Ok((with_parameters(bound.plan, parameters)?, columns))
+        move || {
+            let bound = planner::plan_query(&query, relations.as_ref(), &options)?;
+            let columns = bound.schema();
+            Ok(Planned {
+                plan: with_parameters(bound.plan, parameters)?,
+                columns,
+                relations,
+                has_rowtime: false,
             })
-            .await?;
-        Ok(Planned {
-            plan,
-            columns,
-            relations,
-            has_rowtime: false,
-        })
+        }
     }
 
     /// Plans the rows of an INSERT: exactly the columns of its target, in order, and event time
@@ -88,6 +93,16 @@ impl Session {
         insert: &Insert,
         parameters: &[ScalarValue],
     ) -> Result<Planned> {
+        let plan = self.insert_planning(insert, parameters)?;
+        self.engine.batch.compute(plan).await
+    }
+
+    /// The planning of an INSERT, to be run where there is room for deep nesting.
+    pub(super) fn insert_planning(
+        &self,
+        insert: &Insert,
+        parameters: &[ScalarValue],
+    ) -> Result<impl FnOnce() -> Result<Planned> + Send + use<>> {
         let catalog = self.engine.catalog();
         let name = relation_name(&insert.relation)?;
         let target = definition(catalog.expect_relation(&name)?);
@@ -95,23 +110,17 @@ impl Session {
         let options = self.bind_options();
         let insert = insert.clone();
         let parameters = parameters.to_vec();
-        let planning = relations.clone();
-        let plan = self
-            .engine
-            .batch
-            .compute(move || {
-                let mut planned = planner::bind::plan_insert(
-                    &target,
-                    &insert.columns,
-                    &insert.source,
-                    planning.as_ref(),
-                    &options,
-                )?;
-                planned.plan = with_parameters(planned.plan, parameters)?;
-                Ok(planned)
-            })
-            .await?;
-        Ok(Planned::modification(plan, relations))
+        Ok(move || {
+            let mut planned = planner::bind::plan_insert(
+                &target,
+                &insert.columns,
+                &insert.source,
+                relations.as_ref(),
+                &options,
+            )?;
+            planned.plan = with_parameters(planned.plan, parameters)?;
+            Ok(Planned::modification(planned, relations))
+        })
     }
 
     /// Lowers a query to incremental operators.
@@ -186,20 +195,18 @@ impl Session {
         }
     }
 
+    /// What the statement that comes next reads.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            engine: self.engine.clone(),
+            // Even so a session reads what it wrote.
+            at_least: (!self.settings.is_strict()).then_some(self.written),
+        }
+    }
+
     /// Takes what a plan reads at one epoch, and makes it the plan's.
     pub(super) async fn fill(&self, planned: &Planned) -> Result<()> {
-        let named = planned.relations.named();
-        if named.is_empty() {
-            return Ok(());
-        }
-        let epoch = if self.settings.is_strict() {
-            self.engine.log.sealed().0
-        } else {
-            // Even so a session reads what it wrote.
-            self.written
-        };
-        let snapshot: ConsistentSnapshot = self.engine.mill.snapshot(&named, epoch).await?;
-        planned.relations.fill(snapshot)
+        self.reading().fill(planned).await
     }
 
     pub(super) async fn describe_statement(
@@ -258,6 +265,26 @@ impl Session {
             parameters,
             columns,
         })
+    }
+}
+
+/// What a statement reads.
+pub struct Reading {
+    engine: Arc<Engine>,
+    /// The epoch that it must have; everything that is sealed if none is given.
+    at_least: Option<u64>,
+}
+
+impl Reading {
+    /// Takes what a plan reads at one epoch, and makes it the plan's.
+    pub async fn fill(&self, planned: &Planned) -> Result<()> {
+        let named = planned.relations.named();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.at_least.unwrap_or_else(|| self.engine.log.sealed().0);
+        let snapshot: ConsistentSnapshot = self.engine.mill.snapshot(&named, epoch).await?;
+        planned.relations.fill(snapshot)
     }
 }
 

@@ -63,7 +63,7 @@ impl Session {
         let planned = self.plan_query(&query, &[]).await?;
         self.fill(&planned).await?;
         let state = self.engine.batch.state(self.settings.time_zone());
-        let (_, batches) = self.engine.batch.collect(state, planned.plan).await?;
+        let batches = self.engine.batch.collect(state, planned.plan).await?;
         let row = batches
             .iter()
             .find(|batch| batch.num_rows() > 0)

@@ -12,11 +12,15 @@ impl Session {
         if let Some(rows) = self.read_system(query, parameters).await? {
             return Ok(rows);
         }
-        let planned = self.plan_query(query, parameters).await?;
-        self.fill(&planned).await?;
-        let columns = planned.columns.clone();
+        let plan = self.query_planning(query, parameters);
+        let reading = self.reading();
+        let prepare = async move {
+            let planned = plan()?;
+            reading.fill(&planned).await?;
+            Ok((planned.plan, planned.columns))
+        };
         let state = self.engine.batch.state(self.settings.time_zone());
-        let (_, batches) = self.engine.batch.run(state, planned.plan).await?;
+        let (columns, batches) = self.engine.batch.run(state, prepare).await?;
         Ok(Rows {
             columns,
             batches,
