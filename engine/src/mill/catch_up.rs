@@ -31,7 +31,7 @@ use crate::state::{Arrangement, Snapshot};
 
 /// A step while catching up takes about this much from each partition: bigger steps are cheaper per
 /// row.
-const CATCH_UP_BYTES: usize = 32 << 20;
+const CATCH_UP_BYTES: usize = 64 << 20;
 
 /// A step over the rows that a table has takes about this many.
 const PART_ROWS: usize = 1 << 18;
