@@ -141,6 +141,12 @@ pub fn new_batch(
         true => (BodyKind::RAW, encode_records(relation, &rows)?),
         false => body_codec::encode(&rows)?,
     };
+    let decoded: Option<Decoded> = match kind {
+        BodyKind::RAW => None,
+        // These point into the body, so that the log's tail holds the rows once.
+        BodyKind::ARROW => Some(Arc::new(body_codec::decode(kind, &body, &rows.schema())?)),
+        _ => Some(Arc::new(rows.clone())),
+    };
     let rowtimes = rows
         .column(relation.columns.fields().len())
         .as_primitive::<arrow::datatypes::Int64Type>();
@@ -154,7 +160,7 @@ pub fn new_batch(
         kind,
         compression: Compression::None,
         body,
-        decoded: (!relation.over_records).then(|| -> Decoded { Arc::new(rows.clone()) }),
+        decoded,
         producer: None,
     })
 }
