@@ -138,6 +138,22 @@ def compaction():
     until(compacted, "old values are gone")
 
 
+def compaction_by_age():
+    """A segment that is small is closed for its age, by segment.ms or max.compaction.lag.ms, and compacted."""
+    for age in ["segment_ms", "max_compaction_lag_ms"]:
+        topic = create(fresh("aged"), cleanup_policy="compact", delete_retention_ms=100, min_cleanable_dirty_ratio=0.01,
+                       **{age: 300})
+        for round in range(10):
+            produce(topic, [(b"a", str(round).encode()), (b"b", str(round).encode())])
+        def compacted():
+            # Kafka closes a segment at the next write.
+            produce(topic, [(b"nudge", b"")])
+            messages = [(m.key(), m.value()) for m in read(topic) if m.key() != b"nudge"]
+            assert messages[-2:] == [(b"a", b"9"), (b"b", b"9")], "the last value of each key is kept"
+            return len(messages) == 2
+        until(compacted, f"old values are gone, by {age}")
+
+
 def idle_fetch():
     """A consumer that waits at the end gets a message when it is written, in the order of writing."""
     topic = create(fresh("wait"))

@@ -23,6 +23,7 @@ scenarios![
     seek_by_time,
     out_of_range,
     compaction,
+    compaction_by_age,
     idle_fetch,
     group,
     static_members,

@@ -1,0 +1,203 @@
+//! Topics and who reads them, as SQL shows and changes them, while Kafka clients read and write.
+
+use std::time::{Duration, Instant};
+
+use tests::{Broker, Db, show};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server, a session, and kcat. `None` where kcat is not installed.
+async fn start() -> Option<(Broker, Db)> {
+    let mut broker = Broker::start_to_be_killed().await?;
+    broker.kcat(&["-L"], "").await?;
+    let db = broker.server().connect().await;
+    Some((broker, db))
+}
+
+async fn produce(broker: &Broker, topic: &str, records: &[&str]) {
+    let arguments = ["-P", "-t", topic, "-K", ":", "-Z"];
+    let written = broker.kcat(&arguments, records.join("\n")).await;
+    written.expect("kcat is there");
+}
+
+async fn read(broker: &Broker, topic: &str) -> String {
+    let arguments = [
+        "-C",
+        "-t",
+        topic,
+        "-o",
+        "beginning",
+        "-e",
+        "-f",
+        "%o %k=%s\n",
+    ];
+    broker.kcat(&arguments, "").await.expect("kcat is there")
+}
+
+/// Waits until a topic holds these records.
+async fn wait_for(broker: &Broker, topic: &str, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let found = read(broker, topic).await;
+        if found == expected {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "found {found}");
+    }
+}
+
+/// The columns after the time.
+fn places(rows: &[tests::Row]) -> Vec<String> {
+    rows.iter().map(|row| show(&row[1..].to_vec())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn print_shows_records_as_they_are() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    let records = ["a:1", "b:{\"v\": 2}", "c:", ":4", "e:5", "f:6"];
+    produce(&broker, "t", &records).await;
+    let from_beginning = db.rows("PRINT 't' FROM BEGINNING LIMIT 4").await;
+    assert_eq!(
+        places(&from_beginning),
+        ["0|0|a|1", "0|1|b|{\"v\": 2}", "0|2|c|NULL", "0|3|NULL|4"]
+    );
+    let time = from_beginning[0][0].as_deref().expect("a time");
+    assert!(time.starts_with("20") && time.ends_with("+00"), "{time}");
+    let every_second = db.rows("PRINT 't' FROM BEGINNING INTERVAL 2 LIMIT 3").await;
+    assert_eq!(
+        places(&every_second),
+        ["0|1|b|{\"v\": 2}", "0|3|NULL|4", "0|5|f|6"]
+    );
+    // It waits for what comes.
+    let mut printed = db.subscribe("PRINT 't' FROM BEGINNING").await;
+    printed.take(6).await;
+    produce(&broker, "t", &["g:7"]).await;
+    assert_eq!(places(&printed.take(1).await), ["0|6|g|7"]);
+    let other = broker.server().connect().await;
+    assert_eq!(other.error_code("PRINT 'nothing'").await, "42704");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_groups_lag_behind() {
+    let Some((broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "t", &["a:1", "b:2", "c:3"]).await;
+    let consume = [
+        "-X",
+        "auto.offset.reset=earliest",
+        "-e",
+        "-f",
+        "%s",
+        "-G",
+        "readers",
+        "t",
+    ];
+    assert_eq!(broker.kcat(&consume, "").await.as_deref(), Some("123"));
+    assert_eq!(db.table("SHOW CONSUMER GROUPS").await, "readers|Empty||0|0");
+    produce(&broker, "t", &["d:4", "e:5"]).await;
+    assert_eq!(db.table("SHOW CONSUMER GROUPS").await, "readers|Empty||0|2");
+    assert_eq!(
+        db.table("DESCRIBE CONSUMER GROUP readers").await,
+        "t|0|3|5|2|"
+    );
+    assert_eq!(broker.kcat(&consume, "").await.as_deref(), Some("45"));
+    assert_eq!(
+        db.table("DESCRIBE CONSUMER GROUP readers").await,
+        "t|0|5|5|0|"
+    );
+    assert_eq!(
+        db.error_code("DESCRIBE CONSUMER GROUP nobody").await,
+        "42704"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_are_as_they_are_asserted() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "t", &["a:1"]).await;
+    db.run(
+        "ASSERT TOPIC t; ASSERT TOPIC 't' WITH (partitions = 1, replicas = 1) TIMEOUT 1 SECONDS",
+    )
+    .await;
+    db.run("ASSERT NOT EXISTS TOPIC nothing").await;
+    for (sql, code) in [
+        (
+            "ASSERT TOPIC t WITH (partitions = 3) TIMEOUT 1 MILLISECONDS",
+            "55000",
+        ),
+        ("ASSERT NOT EXISTS TOPIC t TIMEOUT 1 MILLISECONDS", "55000"),
+        ("ASSERT TOPIC nothing TIMEOUT 1 MILLISECONDS", "55000"),
+        ("ASSERT TOPIC t WITH (colour = 1)", "22023"),
+    ] {
+        assert_eq!(db.error_code(sql).await, code, "{sql}");
+    }
+    // One that does not exist yet is waited for.
+    let other = broker.server().connect().await;
+    let waiting = other.run("ASSERT TOPIC later TIMEOUT 60 SECONDS");
+    tokio::join!(waiting, produce(&broker, "later", &["a:1"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_is_replaced_and_its_topic_is_given_anew() {
+    let Some((broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "s", &["a:{\"V\": 1}", "b:{\"V\": 2}"]).await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run("CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON')")
+        .await;
+    let twice = "STREAM d AS SELECT k, v * 2 AS v FROM s";
+    db.run(&format!("CREATE {twice}")).await;
+    wait_for(&broker, "D", "0 a={\"V\":2}\n1 b={\"V\":4}\n").await;
+    assert_eq!(db.error_code(&format!("CREATE {twice}")).await, "42P07");
+    db.run("CREATE OR REPLACE STREAM d AS SELECT k, v * 3 AS v, 'x' AS w FROM s")
+        .await;
+    let expected = "0 a={\"V\":3,\"W\":\"x\"}\n1 b={\"V\":6,\"W\":\"x\"}\n";
+    wait_for(&broker, "D", expected).await;
+    produce(&broker, "s", &["c:{\"V\": 3}"]).await;
+    let expected = format!("{expected}2 c={{\"V\":9,\"W\":\"x\"}}\n");
+    wait_for(&broker, "D", &expected).await;
+    assert_eq!(db.rows("SHOW QUERIES").await.len(), 1);
+    let table = "TABLE n AS SELECT k, COUNT(*) AS n FROM s GROUP BY k";
+    db.run(&format!("CREATE {table}")).await;
+    db.run("CREATE OR REPLACE TABLE n AS SELECT k, SUM(v) AS n FROM s GROUP BY k")
+        .await;
+    let expected = "0 a={\"N\":1}\n1 b={\"N\":2}\n2 c={\"N\":3}\n";
+    wait_for(&broker, "N", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_goes_with_its_relation_if_that_is_said() {
+    let Some((broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "s", &["a:{\"V\": 1}"]).await;
+    produce(&broker, "t", &["a:{\"V\": 1}"]).await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON');
+         CREATE TABLE t (k STRING PRIMARY KEY, v INT) WITH (kafka_topic = 't', value_format = 'JSON');
+         CREATE STREAM d AS SELECT * FROM s;
+         CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM s GROUP BY k",
+    )
+    .await;
+    let topics = async || -> Vec<String> {
+        let rows = db.rows("SHOW TOPICS").await;
+        let names = rows.into_iter().filter_map(|mut row| row.swap_remove(0));
+        names.filter(|name| name.len() == 1).collect()
+    };
+    assert_eq!(topics().await, ["D", "N", "s", "t"]);
+    db.run("DROP STREAM d; DROP TABLE n DELETE TOPIC; DROP TABLE t DELETE TOPIC")
+        .await;
+    assert_eq!(topics().await, ["D", "s"]);
+    db.run("DROP STREAM s").await;
+    assert_eq!(topics().await, ["D", "s"]);
+    // What clients knew is gone; what they write to it makes it anew.
+    produce(&broker, "t", &["b:2"]).await;
+    assert_eq!(read(&broker, "t").await, "0 b=2\n");
+}
