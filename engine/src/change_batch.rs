@@ -56,6 +56,21 @@ impl ChangeBatch {
         self
     }
 
+    /// The same changes as what comes of one record: no row that comes is older than it.
+    pub fn caused_by(mut self, time: Option<i64>) -> Self {
+        if let Some(time) = time
+            && (0..self.num_rows()).any(|row| self.weight(row) > 0 && self.rowtimes[row] < time)
+        {
+            self.rowtimes = (0..self.num_rows())
+                .map(|row| match self.weight(row) > 0 {
+                    true => self.rowtimes[row].max(time),
+                    false => self.rowtimes[row],
+                })
+                .collect();
+        }
+        self.caused_at(time)
+    }
+
     /// The changes that undo these.
     pub fn negated(&self) -> Self {
         let weights: Vec<i64> = (0..self.num_rows()).map(|row| -self.weight(row)).collect();

@@ -142,6 +142,13 @@ pub type Save<'a> = dyn FnMut(&mut dyn StateWriter) -> Result<(), StepError> + '
 pub type Load<'a> = dyn FnMut(&dyn StateReader) -> Result<(), StepError> + 'a;
 
 impl Circuit {
+    /// Whether what comes out depends on what comes in at the same time alone.
+    pub fn is_stateless(&self) -> bool {
+        self.nodes
+            .iter()
+            .all(|node| matches!(node.kind, Kind::Source(_) | Kind::Chain(_)))
+    }
+
     /// Builds the operators of a plan, without state.
     pub fn build(plan: &StepPlan, options: &CircuitOptions) -> Result<Self, StepError> {
         build::circuit(plan, options)

@@ -620,6 +620,7 @@ impl Mill {
         deltas: &Deltas,
     ) -> Result<Vec<ChangeBatch>> {
         let mut output = Vec::new();
+        let stateless = circuit.is_stateless();
         if deltas
             .values()
             .all(|changes| changes.iter().all(|delta| delta.num_rows() == 0))
@@ -644,8 +645,12 @@ impl Mill {
                     let cause = one.caused_at.or(came.map(|row| one.rowtimes[row]));
                     let deltas = Deltas::from([(relation, Arc::new(vec![one]))]);
                     let stepped = self.step(query, bindings, circuit, to, &deltas)?;
-                    let changes = consolidate(stepped, key)?;
-                    output.extend(changes.into_iter().map(|delta| delta.caused_at(cause)));
+                    let changes = match stateless {
+                        // Each says what it is about once; a row that comes again does so too.
+                        true => stepped,
+                        false => consolidate(stepped, key)?,
+                    };
+                    output.extend(changes.into_iter().map(|delta| delta.caused_by(cause)));
                     row += length;
                 }
             }

@@ -110,6 +110,10 @@ pub fn definition(relation: &Relation) -> RelationDef {
             .collect(),
         partitions: relation.partitions,
         hidden_row_id: relation.has_row_id(),
+        windowed: relation.format.window.is_some(),
+        // Such a table names a topic, and ksqlDB keeps rows of none but SOURCE tables; one of the other
+        // dialect is a table to everybody.
+        queryable: !relation.is_base_table() || relation.read_only || relation.dialect != "ksqldb",
     }
 }
 

@@ -33,7 +33,7 @@ use crate::lower::OutputKind;
 use crate::relations::Relations;
 use crate::session::config_options;
 use crate::stack::on_large_stack;
-use crate::types::stored_type;
+use crate::types::{LOGICAL_TYPE, stored_type};
 
 pub use dml::{DmlPlan, plan_delete, plan_insert, plan_update};
 pub use parameters::{bind_parameters, parameter_types};
@@ -51,6 +51,15 @@ pub struct BindOptions {
     pub output: Option<OutputKind>,
     /// In ksqlDB's dialect: what a pull query may read beside rows that it looks up.
     pub pull_scans: PullScans,
+    /// In ksqlDB's dialect: how many elements `COLLECT_LIST` and `COLLECT_SET` take.
+    pub collect_limits: CollectLimits,
+}
+
+/// How many elements aggregates that collect take, the first that come; `None` if all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CollectLimits {
+    pub list: Option<u64>,
+    pub set: Option<u64>,
 }
 
 /// Which scans pull queries may make.
@@ -79,6 +88,7 @@ impl Default for BindOptions {
             parameter_types: Vec::new(),
             output: None,
             pull_scans: PullScans::default(),
+            collect_limits: CollectLimits::default(),
         }
     }
 }
@@ -101,6 +111,8 @@ pub struct BoundQuery {
     /// How many columns, from the first on, are the key of its records; `None` where the dialect
     /// does not tell.
     pub key_columns: Option<usize>,
+    /// Whether a group of a table's rows stays when the last of them goes.
+    pub keeps_groups: bool,
 }
 
 impl BoundQuery {
@@ -141,19 +153,25 @@ pub fn plan_query(
     on_large_stack(|| {
         refuse_streaming_clauses(query, options.dialect)?;
         let binder = Binder::new(relations, options);
-        let (plan, key_columns) = match options.dialect {
-            sql::Dialect::Postgres => (binder.query((*query.body).clone())?, None),
+        let (plan, key_columns, keeps_groups) = match options.dialect {
+            sql::Dialect::Postgres => (binder.query((*query.body).clone())?, None, false),
             sql::Dialect::Ksqldb => {
                 let rewritten = ksql::rewrite(query, relations, options)?;
-                (binder.query(rewritten.query)?, rewritten.key_columns)
+                let plan = binder.query(rewritten.query)?;
+                (plan, rewritten.key_columns, rewritten.keeps_groups)
             }
         };
-        let (plan, columns) = finish(plan)?;
+        let (plan, mut columns) = finish(plan)?;
+        let is_shown = matches!(options.output, None | Some(OutputKind::Push));
+        if options.dialect == sql::Dialect::Ksqldb && is_shown {
+            columns.iter_mut().for_each(show_as_json);
+        }
         Ok(BoundQuery {
             plan,
             columns,
             emit: query.emit,
             key_columns,
+            keeps_groups,
         })
     })
 }
@@ -270,6 +288,15 @@ fn scan_name(name: &datafusion::common::TableReference) -> datafusion::common::T
             }
         }
         _ => name.clone(),
+    }
+}
+
+/// ksqlDB's clients see an array as they see maps and structs.
+fn show_as_json(column: &mut FieldRef) {
+    if let arrow_schema::DataType::List(_) = column.data_type() {
+        let mut metadata = column.metadata().clone();
+        metadata.insert(LOGICAL_TYPE.to_owned(), "json".to_owned());
+        *column = Arc::new(column.as_ref().clone().with_metadata(metadata));
     }
 }
 

@@ -4,6 +4,7 @@
 //! from the catalog all look functions up here, so that they cannot mean different things.
 
 pub mod arithmetic;
+mod as_java;
 mod conversion;
 mod ksqldb;
 mod sum;
@@ -20,6 +21,8 @@ use datafusion::functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+pub use as_java::{COMPARABLE, LIKE_ESCAPE};
+pub(crate) use as_java::{has_map, name_of_call as java_name};
 pub use conversion::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID};
 pub(crate) use ksqldb::casts_as_java;
 pub use ksqldb::{AVG as KSQL_AVG, DECIMAL_DIVIDE, EPOCH_MS, JAVA_CAST, SUM as KSQL_SUM};
@@ -71,6 +74,7 @@ impl Functions {
         }
         for function in arithmetic::functions()
             .into_iter()
+            .chain(as_java::functions())
             .chain(conversion::functions())
             .chain(ksqldb::functions())
             .chain(time_units::functions())

@@ -75,7 +75,7 @@ pub fn lower(query: &BoundQuery, relations: &dyn Relations, output: OutputKind) 
         let mut walk = walk::Walk::new(relations, output, notices);
         let root = walk.plan(&plan)?;
         let root = walk.rename_root(root, &query.columns);
-        if query.key_columns.is_some() {
+        if query.keeps_groups {
             keep_groups(&mut walk.steps);
         }
         debug_assert_eq!(root + 1, walk.steps.len(), "the root is the last step");

@@ -26,6 +26,10 @@ pub struct RelationDef {
     pub partitions: u32,
     /// Whether it is a table without a primary key, whose rows have a hidden number instead.
     pub hidden_row_id: bool,
+    /// Whether the keys of its records are of windows.
+    pub windowed: bool,
+    /// Whether pull queries of ksqlDB's dialect may read it: not a table that was only declared there.
+    pub queryable: bool,
 }
 
 /// The two kinds of relation.

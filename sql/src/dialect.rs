@@ -321,6 +321,15 @@ impl MillpondDialect {
             Token::LBracket => {
                 let mut chain = Vec::new();
                 parser.parse_multi_dim_subscript(&mut chain)?;
+                // What tells `m['k']` from `s->k` is that only the latter's name has a place.
+                for access in &mut chain {
+                    if let AccessExpr::Subscript(Subscript::Index {
+                        index: Expr::Value(value),
+                    }) = access
+                    {
+                        *value = value.value.clone().into();
+                    }
+                }
                 Ok(Some(access(left, chain)))
             }
             Token::Assignment => {

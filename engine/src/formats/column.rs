@@ -137,6 +137,18 @@ impl Column {
             T::Interval(IntervalUnit::MonthDayNano) => {
                 Values::Interval(array.as_primitive().clone())
             }
+            T::List(_) if is_json(field) => {
+                let plain = Field::new(field.name(), array.data_type().clone(), true);
+                let list = Column::new(array, &plain, zone)?;
+                let mut written = Vec::new();
+                let mut builder = arrow::array::StringBuilder::new();
+                for row in 0..array.len() {
+                    written.clear();
+                    list.write_json(row, &mut written);
+                    builder.append_value(String::from_utf8_lossy(&written));
+                }
+                Values::Json(Texts::Small(builder.finish()))
+            }
             T::List(item) => {
                 let list = array.as_list::<i32>();
                 let items = Column::new(list.values(), item, zone)?;

@@ -57,6 +57,13 @@ impl RelationState {
         })
     }
 
+    /// The same relation before its first record, to follow how it came to what it is.
+    pub fn of_the_past(of: &Self, log: &Log) -> Result<Self> {
+        let mut past = Self::new(of.relation.clone(), log, 0)?;
+        past.begin_again()?;
+        Ok(past)
+    }
+
     /// Name of its entries in the state store.
     pub fn owner(relation: &Relation) -> String {
         format!("relation/{}", relation.id)
@@ -145,7 +152,7 @@ impl RelationState {
     /// retractions and insertions.
     ///
     /// In ksqlDB's dialect every upsert is a change of its own, also when a later one of the same epoch
-    /// replaces it.
+    /// replaces it, or when only its event time is new.
     pub fn absorb(
         &mut self,
         appended: Vec<LogRows>,
@@ -160,23 +167,22 @@ impl RelationState {
                 continue;
             };
             let (rows, rowtimes, tombstones) = rows.into_upserts(&self.relation)?;
-            let piece = if one_by_one {
-                1
-            } else {
-                rows.num_rows().max(1)
-            };
-            let mut from = 0;
-            while from < rows.num_rows() {
-                let delta = table.upsert(
-                    &rows.slice(from, piece),
-                    &rowtimes.slice(from, piece),
-                    &tombstones[from..from + piece],
+            if !one_by_one {
+                let delta = table.upsert(&rows, &rowtimes, &tombstones)?;
+                if delta.num_rows() > 0 {
+                    changes.push(delta);
+                }
+                continue;
+            }
+            for row in 0..rows.num_rows() {
+                let delta = table.upsert_every(
+                    &rows.slice(row, 1),
+                    &rowtimes.slice(row, 1),
+                    &tombstones[row..=row],
                 )?;
                 if delta.num_rows() > 0 {
-                    let cause = one_by_one.then(|| rowtimes[from]);
-                    changes.push(delta.caused_at(cause));
+                    changes.push(delta.caused_at(Some(rowtimes[row])));
                 }
-                from += piece;
             }
         }
         Ok(changes)
@@ -239,7 +245,7 @@ pub fn append_changelog(
 /// What the changes of a keyed table look like as upserts: +1 of the row that a key has now, −1 of the
 /// one that it had if it has none any more, at the time of what made it go if that is known. Rows keep
 /// their order.
-fn changelog(delta: &ChangeBatch, key: &[usize]) -> Result<ChangeBatch> {
+pub fn changelog(delta: &ChangeBatch, key: &[usize]) -> Result<ChangeBatch> {
     if delta.is_append_only() {
         return Ok(delta.clone());
     }

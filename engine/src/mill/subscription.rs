@@ -18,7 +18,9 @@ use crate::circuit::{Circuit, CircuitOptions, consolidate};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::cursor::TopicCursor;
 use crate::mill::query::{Binding, Deltas, bind};
+use crate::mill::relation::{self, RelationState};
 use crate::mill::{Mill, Turning};
+use crate::processing_log::Collector;
 
 /// Changes of tables that may wait for a subscriber, bytes.
 const INBOX_BYTES_MAX: usize = 256 << 20;
@@ -103,6 +105,8 @@ struct Subscriber {
     circuit: Circuit,
     bindings: Vec<Binding>,
     cursors: Vec<TopicCursor>,
+    /// The only table that is read, from its first record on, while it is shown how it came about.
+    past: Option<RelationState>,
     inbox: Arc<SubscriptionInbox>,
     sender: mpsc::Sender<Result<Pushed>>,
     frontier: u64,
@@ -127,6 +131,7 @@ impl Mill {
         let mut contents = Deltas::new();
         let mut turning = self.lock_when_ready(&bindings)?;
         let present = turning.frontier;
+        let mut past = None;
         for binding in &bindings {
             let state = turning.relations.get(&binding.relation).ok_or_else(|| {
                 StatementError::new(
@@ -137,7 +142,20 @@ impl Mill {
             match (binding.kind, &state.topic) {
                 (RelationKind::Table, _) if !tables.contains(&binding.relation) => {
                     tables.push(binding.relation);
-                    contents.insert(binding.relation, Arc::new(state.contents()?));
+                    let is_told = options.from_beginning && options.every_change;
+                    let is_alone = bindings
+                        .iter()
+                        .all(|other| other.relation == binding.relation);
+                    match &state.topic {
+                        Some(topic)
+                            if is_told && is_alone && relation::begins_at_the_beginning(topic) =>
+                        {
+                            past = Some(RelationState::of_the_past(state, &self.log)?);
+                        }
+                        _ => {
+                            contents.insert(binding.relation, Arc::new(state.contents()?));
+                        }
+                    }
                 }
                 (RelationKind::Stream, Some(topic))
                     if !cursors
@@ -170,6 +188,7 @@ impl Mill {
             circuit,
             bindings,
             cursors,
+            past,
             inbox,
             sender,
             frontier: if options.from_beginning { 0 } else { present },
@@ -221,7 +240,7 @@ impl Subscriber {
     }
 
     /// Shows what there is already. A result that can change is shown only as it is at the end of
-    /// history, not as it came about.
+    /// history, not as it came about, unless every change is wanted.
     fn begin(&mut self, present: u64, mut contents: Deltas, show_contents: bool) -> Result<()> {
         let mut history = Vec::new();
         let mut first = true;
@@ -229,6 +248,7 @@ impl Subscriber {
             first = false;
             let to = self.read_ahead(present)?;
             let mut deltas = self.take_streams(to)?;
+            deltas.extend(self.take_past(to)?);
             deltas.extend(contents.drain());
             let output = self.step(to, &deltas)?;
             self.frontier = to;
@@ -244,6 +264,7 @@ impl Subscriber {
         if !history.is_empty() {
             self.push(present, history);
         }
+        self.past = None;
         Ok(())
     }
 
@@ -317,7 +338,26 @@ impl Subscriber {
         for cursor in &mut self.cursors {
             to = to.min(cursor.read_ahead(self.frontier, to, HISTORY_BYTES)?);
         }
+        if let Some(cursor) = self.past.as_mut().and_then(|past| past.cursor.as_mut()) {
+            to = to.min(cursor.read_ahead(self.frontier, to, HISTORY_BYTES)?);
+        }
         Ok(to)
+    }
+
+    fn take_past(&mut self, to: u64) -> Result<Deltas> {
+        let Some(past) = &mut self.past else {
+            return Ok(Deltas::new());
+        };
+        let appended = match &mut past.cursor {
+            Some(cursor) => cursor.take(to)?,
+            None => Vec::new(),
+        };
+        // What cannot be decoded was reported when it was read first.
+        let changes = past.absorb(appended, &Collector::of_relation(&past.relation.clone()))?;
+        Ok(match changes.is_empty() {
+            true => Deltas::new(),
+            false => Deltas::from([(past.relation.id, Arc::new(changes))]),
+        })
     }
 
     fn take_streams(&mut self, to: u64) -> Result<Deltas> {

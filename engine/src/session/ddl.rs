@@ -856,11 +856,20 @@ fn columns(create: &CreateSource) -> Result<Columns> {
                 name: Some(name.clone()),
             }),
         }
-        fields.push(planner::types::field(
-            &column.name.value,
-            &column.data_type,
-            !column.not_null,
-        )?);
+        let field = planner::types::field(&column.name.value, &column.data_type, !column.not_null)?;
+        if let ColumnKind::Header(name) = &column.kind
+            && *field.data_type() != DataType::Binary
+        {
+            return Err(StatementError::new(
+                StatementErrorKind::InvalidDefinition,
+                format!(
+                    "invalid type for HEADER('{name}') column: expected BYTES, got {}",
+                    planner::types::type_name(&field).to_uppercase()
+                ),
+            )
+            .into());
+        }
+        fields.push(field);
     }
     check_columns(&fields)?;
     let key = create

@@ -46,6 +46,7 @@ impl Session {
             parameter_types: self.parameter_types.clone(),
             output: None,
             pull_scans: self.settings.pull_scans(),
+            collect_limits: self.settings.collect_limits(),
         }
     }
 
@@ -174,6 +175,7 @@ impl Session {
                     columns,
                     emit: None,
                     key_columns: None,
+                    keeps_groups: false,
                 };
                 Ok(planner::lower(
                     &bound,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
 };
 use arrow::compute;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -15,6 +15,7 @@ use sql::ast::{Emit, Query};
 
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::mill::relation::changelog;
 use crate::mill::subscription::{PushOptions, Pushed};
 use crate::response::Rows;
 use crate::session::Session;
@@ -27,6 +28,32 @@ struct Shape {
     op: bool,
     /// Whether rows that go are shown; otherwise only what replaces them.
     retractions: bool,
+    /// For ksqlDB's clients, who see of a row that goes its key and NULLs: the columns of the key.
+    tombstones: Option<Vec<usize>>,
+    /// Whether they do see it, and not only count it.
+    shows_tombstones: bool,
+}
+
+/// Rows for a client.
+struct Shown {
+    rows: RecordBatch,
+    /// Those that a LIMIT counts, but the client does not see.
+    hidden: Option<BooleanArray>,
+}
+
+impl Shown {
+    /// What is to be seen of the first rows.
+    fn first(self, count: usize) -> Result<RecordBatch> {
+        let count = count.min(self.rows.num_rows());
+        let rows = self.rows.slice(0, count);
+        match self.hidden {
+            None => Ok(rows),
+            Some(hidden) => {
+                let seen = compute::not(&hidden.slice(0, count)).map_err(internal)?;
+                compute::filter_record_batch(&rows, &seen).map_err(internal)
+            }
+        }
+    }
 }
 
 impl Session {
@@ -63,10 +90,7 @@ impl Session {
             };
             futures::stream::iter(batches)
         });
-        let batches = match lowered.limit {
-            None => rows.boxed(),
-            Some(limit) => at_most(rows.boxed(), limit),
-        };
+        let batches = at_most(rows.boxed(), lowered.limit.unwrap_or(usize::MAX));
         if lowered.limit.is_none() {
             self.notice_with_hint(
                 "this query does not end",
@@ -112,22 +136,43 @@ impl Session {
             fields.push(Arc::new(Field::new("op", DataType::Utf8, false)));
         }
         fields.extend(lowered.columns.iter().cloned());
+        let retractions = op || !retracts || epoch;
+        let of_ksqldb = self.settings.dialect() == sql::Dialect::Ksqldb;
+        let key = lowered.plan.root().key.clone().unwrap_or_default();
         Shape {
             columns: Arc::new(Schema::new(fields)),
             epoch,
             op,
-            retractions: op || !retracts || self.settings.emits_epoch(),
+            retractions,
+            tombstones: (of_ksqldb && !retractions).then_some(key),
+            shows_tombstones: self.settings.emits_tombstones(),
         }
     }
 }
 
 impl Shape {
-    fn rows(&self, pushed: Pushed) -> Vec<Result<RecordBatch>> {
+    fn rows(&self, pushed: Pushed) -> Vec<Result<Shown>> {
         pushed
             .changes
             .iter()
-            .map(|delta| self.batch(pushed.epoch, delta))
-            .filter(|batch| batch.as_ref().map_or(true, |batch| batch.num_rows() > 0))
+            .map(|delta| match &self.tombstones {
+                Some(key) if !delta.is_append_only() => {
+                    let (delta, gone) = with_tombstones(delta, key)?;
+                    Ok(Shown {
+                        rows: self.batch(pushed.epoch, &delta)?,
+                        hidden: (!self.shows_tombstones).then_some(gone),
+                    })
+                }
+                _ => Ok(Shown {
+                    rows: self.batch(pushed.epoch, delta)?,
+                    hidden: None,
+                }),
+            })
+            .filter(|shown| {
+                shown
+                    .as_ref()
+                    .map_or(true, |shown| shown.rows.num_rows() > 0)
+            })
             .collect()
     }
 
@@ -166,6 +211,52 @@ impl Shape {
     }
 }
 
+/// Instead of each row that goes and that nothing replaces a row that comes, with its key and NULLs; and
+/// which rows are such.
+fn with_tombstones(delta: &ChangeBatch, key: &[usize]) -> Result<(ChangeBatch, BooleanArray)> {
+    let delta = match key {
+        // Nothing tells which row replaces which; but as many as come do.
+        [] => delta.clone(),
+        key => changelog(delta, key)?,
+    };
+    let weights = (0..delta.num_rows()).map(|row| delta.weight(row));
+    let mut replaced: i64 = match key {
+        [] => weights.clone().filter(|weight| *weight > 0).sum(),
+        _ => 0,
+    };
+    let mut positions: Vec<u32> = Vec::with_capacity(delta.num_rows());
+    let mut gone = Vec::with_capacity(delta.num_rows());
+    for (row, weight) in weights.enumerate() {
+        for _ in 0..weight.unsigned_abs() {
+            if weight < 0 && replaced > 0 {
+                replaced -= 1;
+                continue;
+            }
+            positions.push(row as u32);
+            gone.push(weight < 0);
+        }
+    }
+    let told = delta
+        .take(&UInt32Array::from(positions))
+        .map_err(internal)?;
+    let gone = BooleanArray::from(gone);
+    let columns = told
+        .rows
+        .columns()
+        .iter()
+        .enumerate()
+        .map(|(position, column)| match key.contains(&position) {
+            true => Ok(column.clone()),
+            false => compute::nullif(column, &gone),
+        })
+        .collect::<Result<Vec<ArrayRef>, _>>()
+        .map_err(internal)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(told.num_rows()));
+    let rows = RecordBatch::try_new_with_options(relaxed(&told.rows.schema()), columns, &options)
+        .map_err(internal)?;
+    Ok((ChangeBatch::insertions(rows, told.rowtimes), gone))
+}
+
 /// The same columns, any of which may be NULL.
 fn relaxed(schema: &SchemaRef) -> SchemaRef {
     let fields: Vec<Field> = schema
@@ -178,7 +269,7 @@ fn relaxed(schema: &SchemaRef) -> SchemaRef {
 
 /// Ends a stream of rows after so many.
 fn at_most(
-    batches: futures::stream::BoxStream<'static, Result<RecordBatch>>,
+    batches: futures::stream::BoxStream<'static, Result<Shown>>,
     limit: usize,
 ) -> futures::stream::BoxStream<'static, Result<RecordBatch>> {
     futures::stream::unfold((batches, limit), |(mut batches, left)| async move {
@@ -186,9 +277,9 @@ fn at_most(
             return None;
         }
         match batches.next().await? {
-            Ok(batch) => {
-                let taken = batch.num_rows().min(left);
-                Some((Ok(batch.slice(0, taken)), (batches, left - taken)))
+            Ok(shown) => {
+                let rest = left.saturating_sub(shown.rows.num_rows());
+                Some((shown.first(left), (batches, rest)))
             }
             Err(error) => Some((Err(error), (batches, 0))),
         }

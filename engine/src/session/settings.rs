@@ -117,6 +117,13 @@ const SETTINGS: &[Setting] = &[
         "Whether EMIT CHANGES of a result that can change shows + and - before each row.",
     ),
     setting(
+        "emit_changes_tombstones",
+        "on",
+        Check::Boolean,
+        false,
+        "Whether EMIT CHANGES in ksqlDB's dialect shows a row that goes as its key and NULLs; a LIMIT counts it anyway.",
+    ),
+    setting(
         "extra_float_digits",
         "1",
         Check::Integer,
@@ -523,12 +530,30 @@ impl Settings {
         }
     }
 
+    /// How many elements ksqlDB's aggregates that collect take.
+    pub fn collect_limits(&self) -> planner::bind::CollectLimits {
+        // ksqlDB's own limit is as good as none.
+        let limit = |name: &str| {
+            let limit: Option<u64> = self.get(name).parse().ok();
+            limit.filter(|limit| (1..i32::MAX as u64).contains(limit))
+        };
+        planner::bind::CollectLimits {
+            list: limit("ksql.functions.collect_list.limit"),
+            set: limit("ksql.functions.collect_set.limit"),
+        }
+    }
+
     pub fn emits_epoch(&self) -> bool {
         self.get("emit_changes_epoch") == "on"
     }
 
     pub fn emits_op(&self) -> bool {
         self.get("emit_changes_op") == "on" && self.get("dialect") == "postgres"
+    }
+
+    /// Whether push queries of ksqlDB's dialect show rows that go.
+    pub fn emits_tombstones(&self) -> bool {
+        self.get("emit_changes_tombstones") == "on"
     }
 
     /// Bytes of state that a new query may have.

@@ -23,7 +23,20 @@ impl Arrangement {
         rowtimes: &ScalarBuffer<i64>,
         tombstones: &[bool],
     ) -> Result<ChangeBatch, StepError> {
-        let changes = self.upserts_as_changes(rows, rowtimes, tombstones)?;
+        let changes = self.upserts_as_changes(rows, rowtimes, tombstones, false)?;
+        self.apply(&changes)?;
+        Ok(changes)
+    }
+
+    /// As [`Arrangement::upsert`], except that a row which is replaced by the same values is a change
+    /// too, of its event time.
+    pub fn upsert_every(
+        &mut self,
+        rows: &RecordBatch,
+        rowtimes: &ScalarBuffer<i64>,
+        tombstones: &[bool],
+    ) -> Result<ChangeBatch, StepError> {
+        let changes = self.upserts_as_changes(rows, rowtimes, tombstones, true)?;
         self.apply(&changes)?;
         Ok(changes)
     }
@@ -34,6 +47,7 @@ impl Arrangement {
         rows: &RecordBatch,
         rowtimes: &ScalarBuffer<i64>,
         tombstones: &[bool],
+        equal_too: bool,
     ) -> Result<ChangeBatch, StepError> {
         let count = rows.num_rows();
         debug_assert_eq!(count, tombstones.len());
@@ -60,7 +74,8 @@ impl Arrangement {
         for row in winners {
             let head = heads[row];
             let replaced = head.is_some();
-            if replaced
+            if !equal_too
+                && replaced
                 && !tombstones[row]
                 && rows_same(
                     &columns,

@@ -95,7 +95,19 @@ pub fn plan_insert(
     relations: &dyn Relations,
     options: &BindOptions,
 ) -> Result<DmlPlan> {
-    on_large_stack(|| Insert::new(target, columns, relations, options)?.plan(source))
+    on_large_stack(|| {
+        let mut insert = Insert::new(target, columns, relations, options)?;
+        if !insert.named
+            && options.dialect == sql::Dialect::Ksqldb
+            && matches!(source, InsertSource::Values(_))
+        {
+            // Wherever its columns were declared, the key comes first.
+            insert
+                .positions
+                .sort_by_key(|column| !target.record_key.contains(column));
+        }
+        insert.plan(source)
+    })
 }
 
 struct Insert<'a> {

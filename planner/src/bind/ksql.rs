@@ -39,6 +39,8 @@ pub(super) struct Rewritten {
     pub query: sqlast::Query,
     /// How many columns of the result, from the first on, are its key; `None` where nobody asked.
     pub key_columns: Option<usize>,
+    /// Whether a group of a table's rows stays when the last of them goes.
+    pub keeps_groups: bool,
 }
 
 /// Spells a query out.
@@ -47,7 +49,11 @@ pub(super) fn rewrite(
     relations: &dyn Relations,
     options: &BindOptions,
 ) -> Result<Rewritten> {
-    let output = options.output;
+    // A push query is one also while it is only described.
+    let output = match (options.output, query.emit) {
+        (None, Some(_)) => Some(OutputKind::Push),
+        (output, _) => output,
+    };
     let persistent = matches!(output, Some(OutputKind::Stream | OutputKind::Table));
     if query.emit == Some(sql::ast::Emit::Final) && query.window.is_none() {
         return Err(PlanError::unsupported(
@@ -70,15 +76,40 @@ pub(super) fn rewrite(
         return Ok(Rewritten {
             query: body,
             key_columns: None,
+            keeps_groups: false,
         });
     }
     let SetExpr::Select(select) = body.body.as_mut() else {
         unreachable!("only a SELECT is plain");
     };
-    let key_columns = select::rewrite(select, query, relations, options)?;
+    let key_columns = select::rewrite(select, query, relations, options, output)?;
+    if output.is_none() && body.limit_clause.is_some() && body.order_by.is_none() {
+        body.order_by = by_key(&select.from[0].relation, relations);
+    }
     Ok(Rewritten {
         query: body,
         key_columns: persistent.then_some(key_columns),
+        keeps_groups: true,
+    })
+}
+
+/// The order in which ksqlDB's store has a table's rows: of which a LIMIT takes the first.
+fn by_key(from: &TableFactor, relations: &dyn Relations) -> Option<sqlast::OrderBy> {
+    let source = sources::Source::of(from, relations).filter(sources::Source::is_table)?;
+    let key = source.def.record_key.iter();
+    let exprs: Vec<sqlast::OrderByExpr> = key
+        .map(|column| sqlast::OrderByExpr {
+            expr: source.column(source.name_of(*column)),
+            options: sqlast::OrderByOptions {
+                asc: None,
+                nulls_first: None,
+            },
+            with_fill: None,
+        })
+        .collect();
+    (!exprs.is_empty()).then_some(sqlast::OrderBy {
+        kind: sqlast::OrderByKind::Expressions(exprs),
+        interpolate: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, ListArray,
-    MapArray, StringArray, StructArray,
+    MapArray, StringArray, StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
@@ -140,7 +140,7 @@ pub(crate) fn casts_as_java(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (from, to) if from == to => false,
         (DataType::Null, _) => false,
-        (DataType::Utf8, DataType::Boolean) => true,
+        (DataType::Utf8, DataType::Boolean | DataType::Date32) => true,
         (DataType::Utf8, _) => false,
         (DataType::Binary, DataType::Utf8) => false,
         (
@@ -153,6 +153,7 @@ pub(crate) fn casts_as_java(from: &DataType, to: &DataType) -> bool {
             casts_as_java(from.data_type(), to.data_type())
         }
         (DataType::Map(from, _), DataType::Map(to, _)) => from.data_type() != to.data_type(),
+        (DataType::Struct(from), DataType::Struct(to)) => from != to,
         _ => false,
     }
 }
@@ -170,6 +171,40 @@ fn java_cast(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
                 .map(|text| text.map(|text| text.eq_ignore_ascii_case("true")))
                 .collect();
             Arc::new(truths)
+        }
+        // What is missing of a date is the first of its kind.
+        (DataType::Utf8, DataType::Date32) => {
+            let texts = values.as_string::<i32>().iter();
+            let dates: StringArray = texts
+                .map(|text| {
+                    text.map(|text| match text.trim() {
+                        year if year.len() == 4 => format!("{year}-01-01"),
+                        month if month.len() == 7 => format!("{month}-01"),
+                        date => date.to_owned(),
+                    })
+                })
+                .collect();
+            let options = CastOptions {
+                safe: false,
+                ..Default::default()
+            };
+            cast_with_options(&dates, to, &options)?
+        }
+        // Fields are found by name; those that are not there are NULL.
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let members = values.as_struct();
+            let columns = fields
+                .iter()
+                .map(|field| match members.column_by_name(field.name()) {
+                    Some(member) => java_cast(member, field.data_type()),
+                    None => Ok(new_null_array(field.data_type(), members.len())),
+                })
+                .collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new(
+                fields.clone(),
+                columns,
+                members.nulls().cloned(),
+            )?)
         }
         // Java keeps the low bits.
         (DataType::Int64, DataType::Int32) => {
@@ -229,7 +264,7 @@ fn java_cast(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 }
 
 /// A value as Java's `toString` writes it.
-fn write_java(values: &dyn Array, row: usize, out: &mut String) -> Result<()> {
+pub(super) fn write_java(values: &dyn Array, row: usize, out: &mut String) -> Result<()> {
     if values.is_null(row) {
         out.push_str("null");
         return Ok(());

@@ -80,6 +80,8 @@ pub fn relation(
         headers: vec![],
         partitions: 1,
         hidden_row_id: kind == RelationKind::Table && key.is_empty(),
+        windowed: false,
+        queryable: true,
     })
 }
 

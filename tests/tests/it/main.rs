@@ -13,6 +13,7 @@ mod kafka_kcat;
 mod kafka_logins;
 mod kafka_python;
 mod kafka_sql;
+mod kafka_sql_push;
 mod kafka_sql_topics;
 mod lifecycle;
 mod psql;

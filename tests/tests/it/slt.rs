@@ -22,6 +22,6 @@ macro_rules! files {
 }
 
 files! {
-    aggregates, catalog, cursors, errors, joins, operators, queries, queries_running, streams, tables, transactions,
+    aggregates, catalog, cursors, errors, joins, ksqldb, operators, queries, queries_running, streams, tables, transactions,
     types,
 }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Proj
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
+use crate::bind::CollectLimits;
 use crate::bind::prepare::call;
 use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::functions::{KSQL_AVG, KSQL_SUM, functions};
@@ -125,12 +126,23 @@ fn cast(expr: Expr, to: DataType) -> Expr {
 ///
 /// # Errors
 /// When its arguments are not what it takes.
-pub(super) fn spelled_out(name: &str, args: &[ast::Expr]) -> Result<Option<ast::Expr>> {
+pub(super) fn spelled_out(
+    name: &str,
+    args: &[ast::Expr],
+    limits: CollectLimits,
+) -> Result<Option<ast::Expr>> {
+    let first = |all: ast::Expr, limit: Option<u64>| match limit {
+        None => all,
+        Some(limit) => call("array_slice", vec![all, number(1), number(limit)]),
+    };
     let spelled = match (name, args) {
-        ("collect_list", [value]) => call("array_agg", vec![value.clone()]),
-        ("collect_set", [value]) => call(
-            "array_distinct",
-            vec![call("array_agg", vec![value.clone()])],
+        ("collect_list", [value]) => first(call("array_agg", vec![value.clone()]), limits.list),
+        ("collect_set", [value]) => first(
+            call(
+                "array_distinct",
+                vec![call("array_agg", vec![value.clone()])],
+            ),
+            limits.set,
         ),
         ("count_distinct", [value]) => {
             let mut count = call("count", vec![value.clone()]);
@@ -179,6 +191,14 @@ pub(super) fn spelled_out(name: &str, args: &[ast::Expr]) -> Result<Option<ast::
             );
             call("array_slice", vec![sorted, number(1), number(count)])
         }
+        ("regexp_replace", [of, pattern, replacement]) => call(
+            "regexp_replace",
+            vec![of.clone(), pattern.clone(), replacement.clone(), text("g")],
+        ),
+        ("array_sort", [array]) => call(
+            "array_sort",
+            vec![array.clone(), text("ASC"), text("NULLS LAST")],
+        ),
         _ => return Ok(None),
     };
     Ok(Some(spelled))

@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, OneOrManyWithParens, UnaryOperator,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr,
+    Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart,
+    OneOrManyWithParens, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::sources::{Resolved, Scope};
 use crate::bind::prepare::{call, named_struct};
 use crate::error::{PlanError, PlanErrorKind, Result};
-use crate::functions::{functions, is_unit, takes_unit};
+use crate::functions::{functions, is_unit, java_name, takes_unit};
 
 /// Prepares an expression that names no column, such as a value in `VALUES`.
 pub(in crate::bind) fn prepare_constant(expr: &mut Expr) -> Result<()> {
@@ -264,6 +264,9 @@ impl Qualifier<'_> {
             *expr = Expr::Value(Value::Number(negative, false).into());
             return Ok(());
         }
+        if let Some(spelled) = spelled_out(expr) {
+            *expr = spelled;
+        }
         let Expr::Function(function) = expr else {
             return Ok(());
         };
@@ -277,8 +280,14 @@ impl Qualifier<'_> {
                 _ => None,
             })
             .collect();
-        if let Some(spelled) = super::aggregates::spelled_out(&name, &plain)? {
+        if let Some(spelled) =
+            super::aggregates::spelled_out(&name, &plain, self.scope.collect_limits)?
+        {
             *expr = spelled;
+            return Ok(());
+        }
+        if let Some(java) = java_name(&name, plain.len()) {
+            rename(function, java);
             return Ok(());
         }
         match name.as_str() {
@@ -329,6 +338,38 @@ impl Qualifier<'_> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// What SQL has its own syntax for, and ksqlDB a function.
+fn spelled_out(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Substring {
+            expr,
+            substring_from: Some(from),
+            substring_for,
+            ..
+        } => {
+            let length = substring_for.iter().map(|length| length.as_ref().clone());
+            let args = [expr.as_ref().clone(), from.as_ref().clone()];
+            Some(call("substring", args.into_iter().chain(length).collect()))
+        }
+        Expr::Floor {
+            expr,
+            field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime),
+        } => Some(call("floor", vec![expr.as_ref().clone()])),
+        // Java trims all that is not above the space.
+        Expr::Trim {
+            expr,
+            trim_where: None,
+            trim_what: None,
+            trim_characters: None,
+        } => {
+            let blank: String = ('\u{1}'..=' ').collect();
+            let blank = Expr::Value(Value::SingleQuotedString(blank).into());
+            Some(call("btrim", vec![expr.as_ref().clone(), blank]))
+        }
+        _ => None,
     }
 }
 

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::expressions::{canonical, coalesce, column_of, qualify, sources_of};
 use super::select::KeyPart;
 use super::sources::{Scope, Source};
+use crate::bind::CollectLimits;
 use crate::bind::prepare::constraint_mut;
 use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::relations::Relations;
@@ -43,6 +44,7 @@ pub(super) fn from(select: &mut Select, relations: &dyn Relations) -> Result<Joi
         scope: Scope {
             sources: vec![first],
             synthetic: None,
+            collect_limits: CollectLimits::default(),
         },
     };
     let count = from.joins.len();
@@ -270,6 +272,12 @@ impl Joined {
             return Err(PlanError::unsupported(format!(
                 "a foreign-key join of tables as a later part of an n-way join ({shown})"
             )));
+        }
+        if right.def.windowed || self.scope.sources[0].def.windowed {
+            return Err(PlanError::new(
+                PlanErrorKind::Unsupported,
+                "foreign-key table-table joins are not supported on windowed tables",
+            ));
         }
         if count > 1 && self.key.is_empty() {
             return Err(PlanError::unsupported(

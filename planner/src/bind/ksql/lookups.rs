@@ -1,15 +1,18 @@
 //! Pull queries where scans of whole tables are switched off: the key has to be given.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
 
 use super::expressions::{canonical, sources_of};
 use super::sources::Source;
 use crate::bind::PullScans;
-use crate::error::{PlanError, Result};
-use crate::types::is_text;
+use crate::error::{PlanError, PlanErrorKind, Result};
+use crate::types::{is_text, type_name};
 
-/// Refuses a query that does not look its rows up.
+/// Refuses a query that does not look its rows up where it has to, or looks for keys that cannot be.
 pub(super) fn check(source: &Source, condition: Option<&Expr>, scans: PullScans) -> Result<()> {
+    if let Some(condition) = condition.filter(|_| source.is_table()) {
+        check_keys(source, condition)?;
+    }
     if scans.tables || !source.is_table() || source.def.record_key.is_empty() {
         return Ok(());
     }
@@ -46,6 +49,60 @@ pub(super) fn check(source: &Source, condition: Option<&Expr>, scans: PullScans)
                 }
                 _ => return Err(refused("a column of the key is compared more than once")),
             }
+        }
+    }
+    Ok(())
+}
+
+/// The members of a list that a key is looked up in are of its type, and not NULL.
+fn check_keys(source: &Source, condition: &Expr) -> Result<()> {
+    let (list, of) = match condition {
+        Expr::Nested(inner) => return check_keys(source, inner),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And | BinaryOperator::Or,
+            right,
+        } => {
+            check_keys(source, left)?;
+            return check_keys(source, right);
+        }
+        Expr::InList { expr, list, .. } => (list, canonical(expr)),
+        _ => return Ok(()),
+    };
+    let key = source
+        .def
+        .record_key
+        .iter()
+        .map(|column| source.def.columns.field(*column))
+        .find(|field| canonical(&source.column(field.name())) == of);
+    let Some(key) = key else {
+        return Ok(());
+    };
+    for member in list {
+        let Expr::Value(value) = member else {
+            continue;
+        };
+        match &value.value {
+            Value::Null => {
+                return Err(PlanError::new(
+                    PlanErrorKind::InvalidParameterValue,
+                    format!(
+                        "primary key columns can not be NULL: ({} = null)",
+                        key.name()
+                    ),
+                ));
+            }
+            Value::SingleQuotedString(text) if key.data_type().is_numeric() => {
+                return Err(PlanError::new(
+                    PlanErrorKind::DatatypeMismatch,
+                    format!(
+                        "'{text}' can not be converted to the type of the key column: {} {} KEY",
+                        key.name(),
+                        type_name(key).to_uppercase()
+                    ),
+                ));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -15,7 +15,9 @@ use datafusion::scalar::ScalarValue;
 use super::operators::{event_time, is_event_time, unify};
 use crate::bind::analyze::{rewrite_all, whole_number};
 use crate::error::{PlanError, PlanErrorKind};
-use crate::functions::{JAVA_CAST, arithmetic, casts_as_java, functions};
+use crate::functions::{
+    COMPARABLE, JAVA_CAST, LIKE_ESCAPE, arithmetic, casts_as_java, functions, has_map,
+};
 use crate::literal;
 use crate::types::{data_type_name, is_text};
 
@@ -66,6 +68,10 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             let mut all = vec![*expr];
             all.extend(list);
             let all = match unify(&all, schema)? {
+                // The order of a map's entries says nothing.
+                Some((common, all)) if has_map(&common) => {
+                    all.into_iter().map(comparable).collect::<Result<_>>()?
+                }
                 Some((_, all)) => all,
                 None => all,
             };
@@ -118,9 +124,22 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                     .into());
                 }
             }
-            Ok(Expr::Like(like))
+            match like.escape_char {
+                None | Some('\\') => Ok(Expr::Like(like)),
+                Some(escape) => {
+                    let escape = Expr::Literal(ScalarValue::from(escape.to_string()), None);
+                    let matches = call_of(LIKE_ESCAPE, vec![*like.expr, *like.pattern, escape])?;
+                    Ok(match like.negated {
+                        true => Expr::Not(Box::new(matches)),
+                        false => matches,
+                    })
+                }
+            }
         }
-        Expr::ScalarFunction(call) => {
+        Expr::ScalarFunction(mut call) => {
+            if call.func.name() == "map" {
+                name_null_keys(&mut call, schema)?;
+            }
             check_call(&call, schema)?;
             Ok(Expr::ScalarFunction(call))
         }
@@ -130,6 +149,37 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         }
         other => Ok(other),
     }
+}
+
+fn comparable(expr: Expr) -> Result<Expr> {
+    call_of(COMPARABLE, vec![expr])
+}
+
+fn call_of(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    let function = functions()
+        .scalar(name)
+        .ok_or_else(|| PlanError::internal(format!("there is no function {name}")))?;
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function, args,
+    )))
+}
+
+/// A key that is NULL is the text `null` in a map that is made on the spot.
+fn name_null_keys(call: &mut ScalarFunction, schema: &DFSchema) -> Result<()> {
+    let Some(Expr::ScalarFunction(keys)) = call.args.first_mut() else {
+        return Ok(());
+    };
+    let null = || Expr::Literal(ScalarValue::from("null"), None);
+    for key in &mut keys.args {
+        let data_type = key.get_type(schema)?;
+        if data_type.is_null() {
+            *key = null();
+        } else if is_text(&data_type) && key.nullable(schema)? {
+            let named = std::mem::replace(key, null());
+            *key = call_of("coalesce", vec![named, null()])?;
+        }
+    }
+    Ok(())
 }
 
 /// A number that a text is compared with is not taken for one.

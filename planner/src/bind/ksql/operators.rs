@@ -447,20 +447,24 @@ fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
                     .with_nullable(true),
             )))
         }
-        (DataType::Struct(left), DataType::Struct(right)) if left.len() == right.len() => {
-            let fields = left
+        // The fields of both; one that a value does not have is NULL.
+        (DataType::Struct(left), DataType::Struct(right)) => {
+            let mut fields = left
                 .iter()
-                .zip(right)
-                .map(|(left, right)| {
-                    let member = wider(left.data_type(), right.data_type())?;
-                    (left.name() == right.name()).then(|| {
-                        left.as_ref()
-                            .clone()
-                            .with_data_type(member)
-                            .with_nullable(true)
-                    })
+                .map(|field| {
+                    let member = match right.find(field.name()) {
+                        Some((_, other)) => wider(field.data_type(), other.data_type())?,
+                        None => field.data_type().clone(),
+                    };
+                    Some(Field::new(field.name(), member, true))
                 })
                 .collect::<Option<Vec<Field>>>()?;
+            fields.extend(
+                right
+                    .iter()
+                    .filter(|field| left.find(field.name()).is_none())
+                    .map(|field| field.as_ref().clone().with_nullable(true)),
+            );
             Some(DataType::Struct(fields.into()))
         }
         (DataType::Map(left, sorted), DataType::Map(right, _)) => {
@@ -478,6 +482,12 @@ fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
 fn become_type(expr: &Expr, from: &DataType, to: &DataType) -> Result<Expr> {
     if from == to || from.is_null() {
         return Ok(expr.clone());
+    }
+    if kind(to) == Kind::Nested
+        && is_constructed(expr)
+        && let Expr::ScalarFunction(call) = expr
+    {
+        return construct(call, to, || cast(expr.clone(), from, to));
     }
     let literal = match expr {
         Expr::Literal(value, _) => Some(value),
@@ -524,4 +534,55 @@ fn become_type(expr: &Expr, from: &DataType, to: &DataType) -> Result<Expr> {
         (a, b) if a == b => Ok(cast(expr.clone(), from, to)),
         _ => Err(clash(from)),
     }
+}
+
+/// What is made of constants on the spot is made of such as the type wants: a text in it may be read as
+/// a number, say. `otherwise` is for what has another shape than the type.
+fn construct(
+    call: &ScalarFunction,
+    to: &DataType,
+    otherwise: impl FnOnce() -> Expr,
+) -> Result<Expr> {
+    let none = DFSchema::empty();
+    let member = |expr: &Expr, to: &DataType| -> Result<Expr> {
+        become_type(expr, &expr.get_type(&none)?, to)
+    };
+    let args = match (call.func.name(), to) {
+        ("make_array", DataType::List(element)) => call
+            .args
+            .iter()
+            .map(|arg| member(arg, element.data_type()))
+            .collect::<Result<Vec<_>>>()?,
+        ("map", DataType::Map(entries, _)) => {
+            let (DataType::Struct(pair), [keys, values]) =
+                (entries.data_type(), call.args.as_slice())
+            else {
+                return Ok(otherwise());
+            };
+            let list = |of: usize| DataType::List(pair[of].clone());
+            vec![member(keys, &list(0))?, member(values, &list(1))?]
+        }
+        ("named_struct", DataType::Struct(fields)) => {
+            let mut args = Vec::with_capacity(call.args.len());
+            for pair in call.args.chunks(2) {
+                let [name, value] = pair else {
+                    return Ok(otherwise());
+                };
+                let field = match name {
+                    Expr::Literal(ScalarValue::Utf8(Some(name)), _) => fields.find(name),
+                    _ => None,
+                };
+                args.push(name.clone());
+                args.push(match field {
+                    Some((_, field)) => member(value, field.data_type())?,
+                    None => value.clone(),
+                });
+            }
+            args
+        }
+        _ => return Ok(otherwise()),
+    };
+    let made = Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args));
+    let from = made.get_type(&none)?;
+    Ok(cast(made, &from, to))
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, GroupByExpr, Ident, ObjectName, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Subscript, Value, VisitMut, VisitorMut,
+    SelectItemQualifiedWildcardKind, Subscript, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::expressions::{
@@ -18,7 +18,7 @@ use crate::bind::BindOptions;
 use crate::bind::prepare::field_access;
 use crate::error::{PlanError, PlanErrorKind, Result};
 use crate::lower::OutputKind;
-use crate::relations::{PSEUDO_COLUMNS, Relations};
+use crate::relations::{PSEUDO_COLUMNS, ROWOFFSET, ROWPARTITION, Relations};
 
 /// A part of a result's key.
 #[derive(Debug, Clone)]
@@ -90,8 +90,8 @@ pub(super) fn rewrite(
     query: &sql::Query,
     relations: &dyn Relations,
     options: &BindOptions,
+    output: Option<OutputKind>,
 ) -> Result<usize> {
-    let output = options.output;
     let persistent = matches!(output, Some(OutputKind::Stream | OutputKind::Table));
     if select.distinct.is_some() {
         return Err(PlanError::unsupported("DISTINCT in ksqlDB's dialect"));
@@ -99,8 +99,14 @@ pub(super) fn rewrite(
     if output.is_none() {
         refuse_of_pull(select, query)?;
     }
-    let joined = joins::from(select, relations)?;
+    let mut joined = joins::from(select, relations)?;
+    joined.scope.collect_limits = options.collect_limits;
     let scope = &joined.scope;
+    match output {
+        None => refuse_unqueryable(&scope.sources[0])?,
+        Some(OutputKind::Push) => {}
+        Some(OutputKind::Stream | OutputKind::Table) => refuse_windowed(scope)?,
+    }
     if let Some(selection) = &mut select.selection {
         qualify(selection, scope)?;
         if let Some(name) = aggregates_of(selection).first() {
@@ -111,6 +117,9 @@ pub(super) fn rewrite(
         }
     }
     if output.is_none() {
+        if let Some(selection) = &select.selection {
+            refuse_places(selection, scope, "WHERE")?;
+        }
         lookups::check(
             &scope.sources[0],
             select.selection.as_ref(),
@@ -156,12 +165,21 @@ pub(super) fn rewrite(
         key: &key,
     };
     let mut items = expanding.items(select, &mut namer, persistent)?;
+    if output.is_none() {
+        for item in &items {
+            refuse_places(&item.expr, scope, "SELECT")?;
+        }
+    }
     if joined.is_table && items.iter().any(|item| calls(&item.expr, "unnest")) {
         return Err(PlanError::unsupported(
             "a table function over a table, in ksqlDB's dialect,",
         ));
     }
-    check_grouping(select, &items, &groups)?;
+    if check_grouping(select, &items, &groups, output)? {
+        // One group of all rows, which is there from the first of them on.
+        let always = Expr::Value(Value::Boolean(true).into());
+        select.group_by = GroupByExpr::Expressions(vec![always], Vec::new());
+    }
     if !groups.is_empty() {
         // A row of which any grouping expression is NULL is in no group.
         let present = groups
@@ -580,8 +598,14 @@ fn members_of(scope: &Scope, column: &Expr, fields: &[Ident]) -> Result<Vec<Stri
     }
 }
 
-/// What is neither grouped by nor aggregated has no value in a group.
-fn check_grouping(select: &Select, items: &[Item], groups: &[Expr]) -> Result<()> {
+/// What is neither grouped by nor aggregated has no value in a group. True for aggregates over all rows,
+/// which only push queries have.
+fn check_grouping(
+    select: &Select,
+    items: &[Item],
+    groups: &[Expr],
+    output: Option<OutputKind>,
+) -> Result<bool> {
     let aggregated = items
         .iter()
         .any(|item| !aggregates_of(&item.expr).is_empty())
@@ -589,7 +613,8 @@ fn check_grouping(select: &Select, items: &[Item], groups: &[Expr]) -> Result<()
             .having
             .as_ref()
             .is_some_and(|having| !aggregates_of(having).is_empty());
-    if groups.is_empty() {
+    let of_all_rows = groups.is_empty() && aggregated && output == Some(OutputKind::Push);
+    if groups.is_empty() && !of_all_rows {
         if aggregated {
             return Err(PlanError::new(
                 PlanErrorKind::Grouping,
@@ -602,7 +627,7 @@ fn check_grouping(select: &Select, items: &[Item], groups: &[Expr]) -> Result<()
                 "HAVING requires a GROUP BY clause",
             ));
         }
-        return Ok(());
+        return Ok(false);
     }
     if !aggregated {
         return Err(PlanError::new(
@@ -628,7 +653,7 @@ fn check_grouping(select: &Select, items: &[Item], groups: &[Expr]) -> Result<()
             format!("non-aggregate HAVING expression not part of GROUP BY: {column}"),
         ));
     }
-    Ok(())
+    Ok(of_all_rows)
 }
 
 /// A column in an expression that is neither in a grouping expression nor in an aggregate.
@@ -772,4 +797,69 @@ fn refuse_of_pull(select: &Select, query: &sql::Query) -> Result<()> {
             "Add EMIT CHANGES if you intended to issue a push query, or SET dialect = 'postgres'.",
         ),
     )
+}
+
+/// A table that was only declared is what a topic says; ksqlDB keeps its rows nowhere.
+fn refuse_unqueryable(source: &Source) -> Result<()> {
+    let name = &source.def.name;
+    match source.def.queryable {
+        true => Ok(()),
+        false => Err(PlanError::new(
+            PlanErrorKind::Unsupported,
+            format!("the `{name}` table isn't queryable"),
+        )
+        .with_hint(format!(
+            "To derive a queryable table, you can do 'CREATE TABLE QUERYABLE_{name} AS SELECT * FROM {name}'. \
+             In dialect postgres every table can be queried."
+        ))),
+    }
+}
+
+fn refuse_windowed(scope: &Scope) -> Result<()> {
+    let windowed = |source: &Source| source.is_table() && source.def.windowed;
+    match scope.sources.iter().any(windowed) {
+        false => Ok(()),
+        true => Err(PlanError::new(
+            PlanErrorKind::Unsupported,
+            "persistent queries on windowed tables are not supported",
+        )),
+    }
+}
+
+/// Where a record lay in its topic is told to continuous queries only.
+fn refuse_places(expr: &Expr, scope: &Scope, clause: &str) -> Result<()> {
+    struct Places<'a>(&'a Scope);
+    impl Visitor for Places<'_> {
+        type Break = &'static str;
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<&'static str> {
+            let place = match expr {
+                Expr::CompoundIdentifier(names) => match names.as_slice() {
+                    [alias, name] => [ROWPARTITION, ROWOFFSET]
+                        .into_iter()
+                        .find(|place| name.value == *place)
+                        .filter(|place| {
+                            self.0.source(&alias.value).is_some_and(|source| {
+                                source.def.columns.column_with_name(place).is_none()
+                            })
+                        }),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match place {
+                Some(place) => ControlFlow::Break(place),
+                None => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match Visit::visit(expr, &mut Places(scope)) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(place) => Err(PlanError::new(
+            PlanErrorKind::Unsupported,
+            format!(
+                "pull queries don't support the following columns in {clause} clauses: `{}`",
+                place.to_uppercase()
+            ),
+        )),
+    }
 }

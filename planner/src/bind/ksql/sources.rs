@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, TableFactor};
 use sql::ast::position;
 
+use crate::bind::CollectLimits;
 use crate::bind::prepare::{call, split};
 use crate::error::{PlanError, PlanErrorKind, Result, closest};
 use crate::functions::EPOCH_MS;
@@ -104,6 +105,7 @@ pub(super) struct Scope {
     pub sources: Vec<Source>,
     /// Name and value of the key that a join makes.
     pub synthetic: Option<(String, Expr)>,
+    pub collect_limits: CollectLimits,
 }
 
 impl Scope {
