@@ -291,9 +291,9 @@ fn scan_name(name: &datafusion::common::TableReference) -> datafusion::common::T
     }
 }
 
-/// ksqlDB's clients see an array as they see maps and structs.
+/// ksqlDB's clients see arrays as they see maps and structs, with bytes in them as JSON has them.
 fn show_as_json(column: &mut FieldRef) {
-    if let arrow_schema::DataType::List(_) = column.data_type() {
+    if column.data_type().is_nested() {
         let mut metadata = column.metadata().clone();
         metadata.insert(LOGICAL_TYPE.to_owned(), "json".to_owned());
         *column = Arc::new(column.as_ref().clone().with_metadata(metadata));

@@ -21,7 +21,7 @@ use sqlparser::{
     dialect::{Dialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::{Token, TokenWithSpan},
+    tokenizer::{Span, Token, TokenWithSpan},
 };
 
 use crate::{ast::DataType, config::TypeNames, error::ParseError};
@@ -292,8 +292,10 @@ impl MillpondDialect {
             Token::Arrow if is_dereference(parser) => {
                 parser.advance_token();
                 let field = parser.parse_identifier()?;
+                // What tells `s->k` from `s['k']` is that the name has a beginning alone.
+                let beginning = Span::new(field.span.start, field.span.start);
                 let index =
-                    Expr::Value(Value::SingleQuotedString(field.value).with_span(field.span));
+                    Expr::Value(Value::SingleQuotedString(field.value).with_span(beginning));
                 Ok(Some(access(
                     left,
                     vec![AccessExpr::Subscript(Subscript::Index { index })],
@@ -321,15 +323,6 @@ impl MillpondDialect {
             Token::LBracket => {
                 let mut chain = Vec::new();
                 parser.parse_multi_dim_subscript(&mut chain)?;
-                // What tells `m['k']` from `s->k` is that only the latter's name has a place.
-                for access in &mut chain {
-                    if let AccessExpr::Subscript(Subscript::Index {
-                        index: Expr::Value(value),
-                    }) = access
-                    {
-                        *value = value.value.clone().into();
-                    }
-                }
                 Ok(Some(access(left, chain)))
             }
             Token::Assignment => {

@@ -10,13 +10,16 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, Date32Array,
     Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array,
     Int32Array, Int64Array, IntervalMonthDayNanoArray, LargeBinaryArray, LargeStringArray,
-    StringArray, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    ListArray, MapArray, StringArray, StringBuilder, StringViewArray, StructArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{IntervalMonthDayNano, TimestampNanosecondType, i256};
 use arrow::error::ArrowError;
-use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, IntervalUnit, TimeUnit};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use super::datetime::{write_date, write_time, write_timestamp, write_timestamptz};
 use super::interval::write_interval;
@@ -137,17 +140,18 @@ impl Column {
             T::Interval(IntervalUnit::MonthDayNano) => {
                 Values::Interval(array.as_primitive().clone())
             }
-            T::List(_) if is_json(field) => {
+            T::List(_) | T::Struct(_) | T::Map(..) if is_json(field) => {
+                let array = in_base64(array)?;
                 let plain = Field::new(field.name(), array.data_type().clone(), true);
-                let list = Column::new(array, &plain, zone)?;
+                let nested = Column::new(&array, &plain, zone)?;
                 let mut written = Vec::new();
-                let mut builder = arrow::array::StringBuilder::new();
+                let mut texts = StringBuilder::new();
                 for row in 0..array.len() {
                     written.clear();
-                    list.write_json(row, &mut written);
-                    builder.append_value(String::from_utf8_lossy(&written));
+                    nested.write_json(row, &mut written);
+                    texts.append_value(String::from_utf8_lossy(&written));
                 }
-                Values::Json(Texts::Small(builder.finish()))
+                Values::Json(Texts::Small(texts.finish()))
             }
             T::List(item) => {
                 let list = array.as_list::<i32>();
@@ -333,6 +337,70 @@ impl Column {
             }
         }
     }
+}
+
+/// The same values with bytes as records in JSON have them.
+fn in_base64(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    use DataType as T;
+    let like = |field: &Field, array: &ArrayRef| {
+        Arc::new(
+            field
+                .clone()
+                .with_data_type(array.data_type().clone())
+                .with_nullable(true),
+        )
+    };
+    Ok(match array.data_type() {
+        T::Binary => {
+            let texts = array.as_binary::<i32>().iter();
+            let texts = texts.map(|bytes| bytes.map(|bytes| BASE64_STANDARD.encode(bytes)));
+            Arc::new(texts.collect::<StringArray>())
+        }
+        T::List(item) => {
+            let list = array.as_list::<i32>();
+            let items = in_base64(list.values())?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(
+                like(item, &items),
+                offsets,
+                items,
+                nulls,
+            )?)
+        }
+        T::Struct(fields) if !fields.is_empty() => {
+            let members = array.as_struct();
+            let columns = members.columns().iter().map(in_base64);
+            let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
+            let fields = fields.iter().zip(&columns);
+            let fields = fields.map(|(field, column)| like(field, column)).collect();
+            Arc::new(StructArray::try_new(
+                fields,
+                columns,
+                members.nulls().cloned(),
+            )?)
+        }
+        T::Map(entries, sorted) => {
+            let map = array.as_map();
+            let T::Struct(fields) = entries.data_type() else {
+                return Ok(array.clone());
+            };
+            let values = in_base64(map.values())?;
+            let fields: Fields = [fields[0].clone(), like(&fields[1], &values)]
+                .into_iter()
+                .collect();
+            let columns = vec![map.keys().clone(), values];
+            let pairs = StructArray::try_new(fields.clone(), columns, None)?;
+            let entries = entries.as_ref().clone().with_data_type(T::Struct(fields));
+            Arc::new(MapArray::try_new(
+                Arc::new(entries),
+                map.offsets().clone(),
+                pairs,
+                map.nulls().cloned(),
+                *sorted,
+            )?)
+        }
+        _ => array.clone(),
+    })
 }
 
 fn text(texts: Texts, field: &Field) -> Values {

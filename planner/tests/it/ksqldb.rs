@@ -135,6 +135,7 @@ fn the_key_of_a_stream_comes_first_and_must_be_selected_once() {
         &[
             "SELECT * FROM S",
             "SELECT V + 1, K AS X, PLACE->CITY, PLACE->*, AS_VALUE(K) AS COPY FROM S",
+            "SELECT K, PLACE['CITY'], PLACE->`ZIP` FROM S",
             "SELECT V FROM S",
             "SELECT K, K AS AGAIN, V FROM S",
             "SELECT K FROM S",
@@ -158,6 +159,8 @@ fn the_key_of_a_stream_comes_first_and_must_be_selected_once() {
             => (K text KEY, V integer, D numeric(4,2), PLACE struct<CITY text, ZIP integer>)
             SELECT V + 1, K AS X, PLACE->CITY, PLACE->*, AS_VALUE(K) AS COPY FROM S
             => (X text KEY, KSQL_COL_0 integer, CITY text, CITY_1 text, ZIP integer, COPY text)
+            SELECT K, PLACE['CITY'], PLACE->`ZIP` FROM S
+            => (K text KEY, KSQL_COL_0 text, ZIP integer)
             SELECT V FROM S
             => InvalidDefinition: key missing from projection: the query must include the key column S.K in its projection
             SELECT K, K AS AGAIN, V FROM S

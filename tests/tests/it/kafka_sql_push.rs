@@ -117,7 +117,7 @@ async fn the_first_elements_are_collected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_of_a_tombstone_has_its_time() {
-    let Some((broker, db)) = start().await else {
+    let Some((_broker, db)) = start().await else {
         return;
     };
     db.run(

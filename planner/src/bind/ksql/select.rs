@@ -396,7 +396,11 @@ fn field_of(expr: &Expr) -> Option<&str> {
         }) => match &value.value {
             // `m['k']` looks the same as `s->k`; both are named by what is in the brackets only where
             // it was a name.
-            Value::SingleQuotedString(field) if value.span.start.column != 0 => Some(field),
+            Value::SingleQuotedString(field)
+                if value.span.start.column != 0 && value.span.start == value.span.end =>
+            {
+                Some(field)
+            }
             _ => None,
         },
         _ => None,
