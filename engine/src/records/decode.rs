@@ -21,6 +21,7 @@ use super::delimited::Line;
 use super::fail::{Fail, Fallible};
 use super::format::{Format, KeyWindow, RecordFormat};
 use super::json::decode as json;
+use super::json::marks::Marks;
 use super::names::Names;
 use super::pattern::Pattern;
 use super::record::{Headers, Record};
@@ -106,6 +107,7 @@ struct Part {
     /// Those that are read.
     members: Members,
     line: Line,
+    marks: Marks,
 }
 
 struct HeaderReader {
@@ -493,6 +495,7 @@ impl Part {
                 names,
             },
             line: Line::default(),
+            marks: Marks::default(),
         })
     }
 
@@ -524,10 +527,15 @@ impl Part {
             return Ok(true);
         }
         if self.wrapped {
-            return json::object(&mut self.members, bytes, careful);
+            return json::object(&mut self.members, &mut self.marks, bytes, careful);
         }
         match self.slots[0] {
-            Some(slot) => json::bare(&mut self.members.columns[slot], bytes, careful),
+            Some(slot) => json::bare(
+                &mut self.members.columns[slot],
+                &mut self.marks,
+                bytes,
+                careful,
+            ),
             None => Ok(bytes.trim_ascii() != b"null"),
         }
     }

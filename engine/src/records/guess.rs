@@ -5,6 +5,7 @@
 
 use super::decode::split_window;
 use super::format::KeyWindow;
+use super::json::marks::Marks;
 use super::json::scanner::Scanner;
 use super::record::Record;
 use super::text::write_double;
@@ -213,7 +214,8 @@ impl Format {
         match self {
             Format::Json => {
                 let text = std::str::from_utf8(bytes).ok()?;
-                let mut scanner = Scanner::new(bytes);
+                let mut marks = Marks::default();
+                let mut scanner = Scanner::new(bytes, &mut marks);
                 scanner.skip().and_then(|()| scanner.end()).ok()?;
                 Some(text.to_owned())
             }

@@ -2,6 +2,7 @@
 
 pub(super) mod decode;
 pub(super) mod encode;
+pub(super) mod marks;
 pub(super) mod scanner;
 
 pub(super) use super::fail::{Fail, Fallible};

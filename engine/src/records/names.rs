@@ -1,8 +1,8 @@
 //! Finds the column of an object's member.
 //!
 //! Objects of one topic mostly have the same members in the same order, so what stood at a place in
-//! the last object is tried first: one comparison a member, with the quotes and the colon. Behind that are hash tables, first by the
-//! exact name and then without regard to case.
+//! the last object is tried first: one comparison a member, with the quotes and the colon. Behind that
+//! are hash tables, first by the exact name and then without regard to case.
 
 use hashbrown::HashMap;
 
@@ -18,14 +18,61 @@ pub(super) struct Target {
     pub exact: bool,
 }
 
+/// A member's name as it is written, with its quotes and the colon.
+#[derive(Debug)]
+pub(super) struct Quoted {
+    text: Vec<u8>,
+    /// The first bytes of the text, and which bits of them count if it is shorter.
+    head: u128,
+    mask: u128,
+}
+
+impl Quoted {
+    fn new(name: &[u8]) -> Self {
+        let text = [b"\"", name, b"\":"].concat();
+        let length = text.len().min(Self::HEAD);
+        let mut head = [0; Self::HEAD];
+        let mut mask = [0; Self::HEAD];
+        head[..length].copy_from_slice(&text[..length]);
+        mask[..length].fill(u8::MAX);
+        Self {
+            text,
+            head: u128::from_le_bytes(head),
+            mask: u128::from_le_bytes(mask),
+        }
+    }
+
+    const HEAD: usize = 16;
+
+    /// Between the quotes.
+    fn name(&self) -> &[u8] {
+        &self.text[1..self.text.len() - 2]
+    }
+
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether a text begins with it. Most names are short, and are compared at once.
+    #[inline]
+    pub fn begins(&self, text: &[u8]) -> bool {
+        match text.first_chunk() {
+            Some(head) => {
+                (u128::from_le_bytes(*head) ^ self.head) & self.mask == 0
+                    && (self.text.len() <= Self::HEAD || text.starts_with(&self.text))
+            }
+            None => text.starts_with(&self.text),
+        }
+    }
+}
+
 /// The names of columns.
 #[derive(Debug)]
 pub(super) struct Names {
     exact: HashMap<String, Option<usize>, foldhash::fast::RandomState>,
     folded: HashMap<String, Option<usize>, foldhash::fast::RandomState>,
-    /// By place in the object: the member's name as it is written, with its quotes and the colon, and
-    /// its target.
-    places: Vec<(Vec<u8>, Option<Target>)>,
+    /// By place in the object the member's name and its target; `None` where the name has escapes.
+    places: Vec<Option<(Quoted, Option<Target>)>>,
     /// For each column the object that it was last seen in.
     seen: Vec<u32>,
     /// Number of the current object.
@@ -75,26 +122,25 @@ impl Names {
 
     /// What stood at this place last: `"name":`, and the name's target.
     #[inline]
-    pub fn at(&self, place: usize) -> Option<(&[u8], Option<Target>)> {
-        let (quoted, target) = self.places.get(place)?;
-        (!quoted.is_empty()).then_some((quoted, *target))
+    pub fn at(&self, place: usize) -> Option<(&Quoted, Option<Target>)> {
+        let (quoted, target) = self.places.get(place)?.as_ref()?;
+        Some((quoted, *target))
     }
 
     /// The target of a name without escapes, at its place in the object.
     pub fn find(&mut self, place: usize, name: &[u8]) -> Option<Target> {
         if let Some((quoted, target)) = self.at(place)
-            && quoted[1..quoted.len() - 2] == *name
+            && quoted.name() == name
         {
             // Written with white space before its colon.
             return target;
         }
         let target = self.look_up(name);
-        let known = ([b"\"", name, b"\":"].concat(), target);
+        let known = Some((Quoted::new(name), target));
         if place < self.places.len() {
             self.places[place] = known;
         } else if place < PLACES_MAX {
-            // Names with escapes leave their places empty.
-            self.places.resize(place, (Vec::new(), None));
+            self.places.resize_with(place, || None);
             self.places.push(known);
         }
         target

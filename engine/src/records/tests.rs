@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{Float64Type, Int64Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -800,5 +802,102 @@ proptest! {
             let show = |rows: &arrow::array::RecordBatch| format!("{:?}", rows.column(column));
             prop_assert_eq!(show(&back.rows), show(&rows.rows));
         }
+    }
+}
+
+/// Which of the records are read when only one column is needed, with nothing known of their shape.
+fn accepts(records: &[Vec<u8>], needed: usize) -> Vec<bool> {
+    let relation = stream(&["A bigint", "B string", "C double", "D boolean"]);
+    let mut decoder = RecordDecoder::with_needed(
+        &relation.format,
+        relation.schema.clone(),
+        relation.kind,
+        None,
+        Some(&[needed]),
+    )
+    .unwrap();
+    let inputs: Vec<Input<'_>> = records
+        .iter()
+        .map(|record| (None, Some(record.as_slice())))
+        .collect();
+    decoder.push_batch(&batch(&inputs), 1 << 20).unwrap();
+    let errors = decoder.finish().unwrap().errors;
+    let is_bad = |at: usize| errors.iter().any(|error| error.offset == 100 + at as i64);
+    (0..records.len()).map(|at| !is_bad(at)).collect()
+}
+
+/// Objects as topics have them, with a few bytes changed, put in or taken out.
+fn mutated_records() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let long = prop_oneof![Just(0usize), 0usize..20, 40usize..140];
+    let object = (any::<i32>(), long, any::<bool>(), -1e9f64..1e9, 0usize..4).prop_map(
+        |(a, long, d, c, space)| {
+            let (text, space) = ("y".repeat(long), " ".repeat(space));
+            format!(
+                "{{\"a\":{space}{a},\"X\":\"{text}\",\"b\":\"é{text}\"{space},\"c\":{c},\"l\":[1,-0.5e-3,[],\
+                 {{}},{{\"k\":null}}],{space}\"d\":{d},\"a name of many bytes\":{{\"z\":\"\\\\n{text}\"}}}}{space}"
+            )
+            .into_bytes()
+        },
+    );
+    const ALPHABET: &[u8] = b"\"\"\"\\{}[]::,,0012359eE.+- \n\t\x00\x1f\x7f\x80\xffatrufn";
+    let change = (any::<prop::sample::Index>(), 0usize..ALPHABET.len(), 0..4);
+    let record = (object, prop::collection::vec(change, 0..3)).prop_map(|(mut bytes, changes)| {
+        for (place, byte, kind) in changes {
+            let at = place.index(bytes.len());
+            match kind {
+                0 => bytes.insert(at, ALPHABET[byte]),
+                1 if bytes.len() > 1 => drop(bytes.remove(at)),
+                2 if at > 0 => bytes.truncate(at),
+                _ => bytes[at] = ALPHABET[byte],
+            }
+        }
+        bytes
+    });
+    prop::collection::vec(record, 1..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// What is not needed is gone through quickly, and yet what is wrong with it is found.
+    #[test]
+    fn json_is_refused_where_serde_json_refuses_it(records in mutated_records()) {
+        let ours = accepts(&records, 1);
+        for (record, accepted) in records.iter().zip(ours) {
+            let first = record.trim_ascii_start().first().copied();
+            let theirs = matches!(first, Some(b'{' | b'n'))
+                && serde_json::from_slice::<serde::de::IgnoredAny>(record).is_ok();
+            // Escapes, and whether all is UTF-8, are looked at in needed strings only.
+            let escapes = record.iter().filter(|byte| **byte == b'\\').count();
+            let exempt = escapes != 1 || !record.windows(2).any(|pair| pair == b"\\n")
+                || std::str::from_utf8(record).is_err();
+            prop_assert!(accepted == theirs || exempt, "{}: {}", record.escape_ascii(), accepted);
+            let other = accepts(std::slice::from_ref(record), 3)[0];
+            prop_assert!(accepted || !other || exempt, "{}", record.escape_ascii());
+        }
+    }
+
+    /// Numbers are read eight digits at a time, except at the end of a text.
+    #[test]
+    fn json_numbers_are_what_rust_reads(
+        whole in "-?(0|[1-9][0-9]{0,20})",
+        fraction in "(\\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?",
+        behind in 0usize..10,
+    ) {
+        let column = |type_name: &str, json: String| {
+            let relation = stream(&[&format!("A {type_name}")]).bare();
+            let mut decoder = relation.decoder();
+            decoder.push_batch(&batch(&[(None, Some(json.as_bytes()))]), 1 << 20).unwrap();
+            let decoded = decoder.finish().unwrap();
+            decoded.errors.is_empty().then(|| decoded.rows.column(0).clone())
+        };
+        let behind = " ".repeat(behind);
+        let read = column("bigint", format!("{whole}{behind}"));
+        let read = read.map(|read| read.as_primitive::<Int64Type>().value(0));
+        prop_assert_eq!(read, whole.parse().ok());
+        let read = column("double", format!("{whole}{fraction}{behind}")).unwrap();
+        let read = read.as_primitive::<Float64Type>().value(0);
+        let expected: f64 = format!("{whole}{fraction}").parse().unwrap();
+        prop_assert_eq!(read.to_bits(), expected.to_bits());
     }
 }

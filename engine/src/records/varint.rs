@@ -3,13 +3,18 @@
 /// Takes a 64-bit integer off the front. `None` if the bytes end early or say more than 64 bits.
 #[inline]
 pub fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
-    // Lengths and deltas nearly always fit in one byte.
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(unzigzag(u64::from(first)));
+    // Lengths and deltas nearly always fit in one byte or two.
+    match **bytes {
+        [first @ 0..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Some(unzigzag(u64::from(first)))
+        }
+        [first, second @ 0..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Some(unzigzag(u64::from(first & 0x7f) | u64::from(second) << 7))
+        }
+        _ => take_long(bytes),
     }
-    take_long(bytes)
 }
 
 fn take_long(bytes: &mut &[u8]) -> Option<i64> {

@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::super::column::{Blobs, Column, Decimals, Members, TextKind};
 use super::super::text::{self, does_not_fit, scaled};
+use super::marks::Marks;
 use super::scanner::{Number, Scanner};
 use super::{Fail, Fallible};
 
@@ -25,10 +26,11 @@ const MAP_LINEAR_MAX: usize = 16;
 /// Reads a whole text as one object. `false`: it is `null`, and nothing was appended.
 pub(in crate::records) fn object(
     members: &mut Members,
+    marks: &mut Marks,
     bytes: &[u8],
     careful: bool,
 ) -> Fallible<bool> {
-    let mut scanner = Scanner::new(bytes);
+    let mut scanner = Scanner::new(bytes, marks);
     if scanner.peek()? == b'n' {
         scanner.literal("null")?;
         scanner.end()?;
@@ -40,8 +42,13 @@ pub(in crate::records) fn object(
 }
 
 /// Reads a whole text as the value of one column.
-pub(in crate::records) fn bare(column: &mut Column, bytes: &[u8], careful: bool) -> Fallible<bool> {
-    let mut scanner = Scanner::new(bytes);
+pub(in crate::records) fn bare(
+    column: &mut Column,
+    marks: &mut Marks,
+    bytes: &[u8],
+    careful: bool,
+) -> Fallible<bool> {
+    let mut scanner = Scanner::new(bytes, marks);
     let null = scanner.peek()? == b'n';
     if null {
         scanner.literal("null")?;
@@ -74,7 +81,7 @@ fn read_members(
             scanner.peek()?;
             let start = scanner.position();
             let target = match members.names.at(place) {
-                Some((quoted, target)) if scanner.take_all_if(quoted) => target,
+                Some((quoted, target)) if scanner.take_name_if(quoted) => target,
                 _ => {
                     let name = scanner.name()?;
                     if name.escaped {

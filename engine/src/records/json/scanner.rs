@@ -1,9 +1,11 @@
 //! Walks over JSON text, one token at a time, without making a tree.
 //!
 //! Strings and numbers come out as slices of the text together with what the walk has learnt about
-//! them, so that most of them are not looked at twice.
+//! them, so that most of them are not looked at twice. Where they end tell the text's marks.
 
+use super::super::names::Quoted;
 use super::Fallible;
+use super::marks::Marks;
 
 /// Nesting beyond this is refused, wherever it stands.
 const DEPTH_MAX: u32 = 512;
@@ -12,6 +14,7 @@ const DEPTH_MAX: u32 = 512;
 #[derive(Debug, Clone)]
 pub(in crate::records) struct Scanner<'a> {
     bytes: &'a [u8],
+    marks: &'a Marks,
     at: usize,
     depth: u32,
 }
@@ -42,9 +45,13 @@ pub(in crate::records) struct Number<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
+    /// `marks` are made for the text here, and only lent so that they can be used again.
+    #[inline]
+    pub fn new(bytes: &'a [u8], marks: &'a mut Marks) -> Self {
+        marks.fill(bytes);
         Self {
             bytes,
+            marks,
             at: 0,
             depth: 0,
         }
@@ -142,12 +149,12 @@ impl<'a> Scanner<'a> {
         Ok(name)
     }
 
-    /// Takes these bytes if they are next.
+    /// Takes a name with its quotes and the colon if it is next.
     #[inline]
-    pub fn take_all_if(&mut self, bytes: &[u8]) -> bool {
-        let there = self.bytes[self.at..].starts_with(bytes);
+    pub fn take_name_if(&mut self, name: &Quoted) -> bool {
+        let there = name.begins(&self.bytes[self.at..]);
         if there {
-            self.at += bytes.len();
+            self.at += name.len();
         }
         there
     }
@@ -157,28 +164,9 @@ impl<'a> Scanner<'a> {
     pub fn text(&mut self) -> Fallible<Text<'a>> {
         let start = self.at + 1;
         let mut at = start;
-        let mut wide = 0u64;
         let mut escaped = false;
         loop {
-            while let Some(block) = self.bytes[at..].first_chunk::<BLOCK>() {
-                if has_specials(block) {
-                    break;
-                }
-                wide |= high_bits(block);
-                at += BLOCK;
-            }
-            while let Some(chunk) = self.bytes[at..].first_chunk::<8>() {
-                let word = u64::from_le_bytes(*chunk);
-                let special = specials(word);
-                if special != 0 {
-                    let skipped = special.trailing_zeros() & !7;
-                    wide |= word & ((1 << skipped) - 1);
-                    at += (skipped / 8) as usize;
-                    break;
-                }
-                wide |= word;
-                at += 8;
-            }
+            at = self.marks.stop(at);
             match self.bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -188,13 +176,9 @@ impl<'a> Scanner<'a> {
                         return Err(self.syntax("a string does not end"));
                     }
                 }
-                Some(0..0x20) => {
+                Some(_) => {
                     self.at = at;
                     return Err(self.syntax("a control character stands in a string"));
-                }
-                Some(byte) => {
-                    wide |= u64::from(*byte);
-                    at += 1;
                 }
                 None => return Err(self.syntax("a string does not end")),
             }
@@ -203,7 +187,7 @@ impl<'a> Scanner<'a> {
         Ok(Text {
             raw: &self.bytes[start..at],
             escaped,
-            wide: wide & HIGH != 0,
+            wide: self.marks.is_wide(start, at),
         })
     }
 
@@ -216,7 +200,7 @@ impl<'a> Scanner<'a> {
         at += usize::from(negative);
         let mut mantissa = 0u64;
         let whole = at;
-        at = digits(self.bytes, at, &mut mantissa);
+        at = self.digits(at, &mut mantissa);
         let mut count = at - whole;
         if count == 0 || count > 1 && self.bytes[whole] == b'0' {
             return Err(self.syntax("a number is not written as JSON has it"));
@@ -225,7 +209,7 @@ impl<'a> Scanner<'a> {
         let mut integral = true;
         if self.bytes.get(at) == Some(&b'.') {
             let fraction = at + 1;
-            at = digits(self.bytes, fraction, &mut mantissa);
+            at = self.digits(fraction, &mut mantissa);
             if at == fraction {
                 return Err(self.syntax("a number ends with its point"));
             }
@@ -239,7 +223,7 @@ impl<'a> Scanner<'a> {
             at += usize::from(matches!(self.bytes.get(at), Some(b'-' | b'+')));
             let first = at;
             let mut power = 0u64;
-            at = digits(self.bytes, at, &mut power);
+            at = self.digits(at, &mut power);
             if at == first {
                 return Err(self.syntax("a number ends in its exponent"));
             }
@@ -262,6 +246,47 @@ impl<'a> Scanner<'a> {
             exact: count <= 19,
             integral,
         })
+    }
+
+    /// Takes a number whose first byte is next.
+    #[inline]
+    fn skip_number(&mut self) -> Fallible {
+        let whole = self.at + usize::from(self.bytes[self.at] == b'-');
+        let end = self.marks.digits_end(whole);
+        let well_formed = end == whole + 1 || end > whole && self.bytes[whole] != b'0';
+        if well_formed && !matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E')) {
+            self.at = end;
+            return Ok(());
+        }
+        self.number().map(|_| ())
+    }
+
+    /// Goes over digits and adds them to the mantissa, which wraps if they are too many.
+    #[inline]
+    fn digits(&self, start: usize, mantissa: &mut u64) -> usize {
+        let end = self.marks.digits_end(start);
+        let mut at = start;
+        while end - at > 8 {
+            let eight = self.bytes[at..].first_chunk().expect("they are more");
+            let value = value_of_eight(u64::from_le_bytes(*eight));
+            *mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(value);
+            at += 8;
+        }
+        let count = end - at;
+        if count > 0 {
+            let word = match self.bytes[at..].first_chunk() {
+                Some(eight) => u64::from_le_bytes(*eight),
+                None => {
+                    let mut eight = [0; 8];
+                    eight[..count].copy_from_slice(&self.bytes[at..end]);
+                    u64::from_le_bytes(eight)
+                }
+            };
+            // What stands behind the digits falls out, and zeros come in front.
+            let value = value_of_eight(word << (64 - 8 * count));
+            *mantissa = mantissa.wrapping_mul(TENS[count]).wrapping_add(value);
+        }
+        end
     }
 
     /// Takes a value of any kind, and checks its syntax.
@@ -298,7 +323,7 @@ impl<'a> Scanner<'a> {
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
-            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            b'-' | b'0'..=b'9' => self.skip_number(),
             _ => Err(self.syntax("expected a value")),
         }
     }
@@ -445,49 +470,27 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-const HIGH: u64 = 0x8080_8080_8080_8080;
-const LOW: u64 = 0x0101_0101_0101_0101;
+const TENS: [u64; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
 
-/// Bytes of a string that are looked at together: one vector register of any machine.
-const BLOCK: usize = 16;
-
-/// Whether there is a quote, a backslash or a control character. Without a branch, so that the
-/// compiler makes a few vector instructions of it.
+/// The value of eight digits, the first of them in the lowest byte. Bytes of zero count as digits.
+/// Neighbours are put together, then pairs, then fours.
 #[inline]
-fn has_specials(block: &[u8; BLOCK]) -> bool {
-    let special = |byte: &u8| u8::from(*byte == b'"' || *byte == b'\\' || *byte < 0x20);
-    block.iter().fold(0, |any, byte| any | special(byte)) != 0
-}
-
-/// Not zero in its marks' places if there are bytes beyond ASCII.
-#[inline]
-fn high_bits(block: &[u8; BLOCK]) -> u64 {
-    let word = u128::from_le_bytes(*block);
-    (word | word >> 64) as u64
-}
-
-/// Marks quotes, backslashes and control characters; the least mark is always right.
-#[inline]
-fn specials(word: u64) -> u64 {
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word;
-    let quotes = zeros(word ^ (LOW * b'"' as u64));
-    let escapes = zeros(word ^ (LOW * b'\\' as u64));
-    let controls = word.wrapping_sub(LOW * 0x20) & !word;
-    (quotes | escapes | controls) & HIGH
-}
-
-/// Goes over digits and adds them to the mantissa, which wraps if they are too many.
-#[inline]
-fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-        at += 1;
-    }
-    at
+fn value_of_eight(word: u64) -> u64 {
+    let join = |word: u64, ten: u64, bits: u32| word.wrapping_mul(ten).wrapping_add(word >> bits);
+    let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = join(ones, 10, 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = join(pairs, 100, 16) & 0x0000_ffff_0000_ffff;
+    join(fours, 10_000, 32) & 0xffff_ffff
 }
 
 fn take_hex(bytes: &mut &[u8]) -> Fallible<u32> {
