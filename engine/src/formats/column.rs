@@ -1104,7 +1104,7 @@ mod tests {
 
         #[test]
         fn arrays_of_any_text_read_back_the_same(texts in prop::collection::vec(prop::option::of(".{0,8}"), 0..5)) {
-            let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+            let mut builder = arrow::array::ListBuilder::new(StringBuilder::new());
             builder.append_value(texts);
             let array: ArrayRef = Arc::new(builder.finish());
             let field = Field::new("c", array.data_type().clone(), true);

@@ -28,6 +28,8 @@ use crate::types::{data_type_name, is_text};
 
 /// `LIKE … ESCAPE …`.
 pub const LIKE_ESCAPE: &str = "_like_escape";
+/// A list with each element once.
+pub const ARRAY_DISTINCT: &str = "_java_array_distinct";
 /// A value in a form that equals that of an equal value: the entries of maps are in order.
 pub const COMPARABLE: &str = "_comparable";
 
@@ -120,7 +122,7 @@ impl Kind {
             Kind::Sign => "_java_sign",
             Kind::Floor => "_java_floor",
             Kind::Trunc => "_java_trunc",
-            Kind::ArrayDistinct => "_java_array_distinct",
+            Kind::ArrayDistinct => ARRAY_DISTINCT,
             Kind::LikeEscape => LIKE_ESCAPE,
             Kind::Comparable => COMPARABLE,
         }

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast;
 use crate::bind::CollectLimits;
 use crate::bind::prepare::call;
 use crate::error::{PlanError, PlanErrorKind, Result};
-use crate::functions::{KSQL_AVG, KSQL_SUM, functions};
+use crate::functions::{ARRAY_DISTINCT, KSQL_AVG, KSQL_SUM, functions};
 
 /// The name under which a function of ksqlDB's is known here, if it is another.
 pub(super) fn ours(name: &str) -> Option<&'static str> {
@@ -138,10 +138,7 @@ pub(super) fn spelled_out(
     let spelled = match (name, args) {
         ("collect_list", [value]) => first(call("array_agg", vec![value.clone()]), limits.list),
         ("collect_set", [value]) => first(
-            call(
-                "array_distinct",
-                vec![call("array_agg", vec![value.clone()])],
-            ),
+            call(ARRAY_DISTINCT, vec![call("array_agg", vec![value.clone()])]),
             limits.set,
         ),
         ("count_distinct", [value]) => {
@@ -179,7 +176,7 @@ pub(super) fn spelled_out(
             };
             let mut all = call("array_agg", vec![value.clone()]);
             if name == "topkdistinct" {
-                all = call("array_distinct", vec![all]);
+                all = call(ARRAY_DISTINCT, vec![all]);
             }
             let sorted = call(
                 "array_sort",

@@ -468,7 +468,20 @@ fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
             Some(DataType::Struct(fields.into()))
         }
         (DataType::Map(left, sorted), DataType::Map(right, _)) => {
-            let entries = wider(left.data_type(), right.data_type())?;
+            let (DataType::Struct(of_left), DataType::Struct(of_right)) =
+                (left.data_type(), right.data_type())
+            else {
+                return None;
+            };
+            let pair = of_left
+                .iter()
+                .zip(of_right)
+                .map(|(left, right)| {
+                    let member = wider(left.data_type(), right.data_type())?;
+                    Some(left.as_ref().clone().with_data_type(member))
+                })
+                .collect::<Option<Vec<Field>>>()?;
+            let entries = DataType::Struct(pair.into());
             Some(DataType::Map(
                 Arc::new(left.as_ref().clone().with_data_type(entries)),
                 *sorted,

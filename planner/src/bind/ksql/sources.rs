@@ -52,15 +52,10 @@ impl Source {
         Some(Self { alias, def })
     }
 
-    /// Its columns, those of the key first, then those of a table's headers.
+    /// Its columns, those of the key first.
     pub fn columns(&self) -> Vec<usize> {
-        let (key, headers) = (&self.def.record_key, &self.def.headers);
-        let mut others: Vec<usize> = (0..self.def.columns.fields().len())
-            .filter(|column| !key.contains(column))
-            .collect();
-        if self.is_table() {
-            others.sort_by_key(|column| !headers.contains(column));
-        }
+        let key = &self.def.record_key;
+        let others = (0..self.def.columns.fields().len()).filter(|column| !key.contains(column));
         key.iter().copied().chain(others).collect()
     }
 
