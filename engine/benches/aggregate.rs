@@ -151,6 +151,7 @@ fn catch_up(input: &[RecordBatch], workers: usize) -> (f64, Circuit) {
     let options = CircuitOptions {
         slices: workers,
         durable: true,
+        passes_marks: false,
     };
     let mut circuit = Circuit::build(&plan(), &options).expect("the plan is good");
     let start = Instant::now();

@@ -67,6 +67,9 @@ pub struct Relation {
     /// With `over_records`: what that topic holds, if its batches are columnar.
     #[serde(default)]
     pub records_of: Option<Box<ColumnarTopic>>,
+    /// Whether its topic, a columnar one, has the marks of the records that its rows come from.
+    #[serde(default)]
+    pub has_marks: bool,
 }
 
 impl Relation {
@@ -78,6 +81,18 @@ impl Relation {
     /// A table that clients write.
     pub fn is_base_table(&self) -> bool {
         self.kind == RelationKind::Table && self.written_by.is_none()
+    }
+
+    /// Whether its rows come with marks: that a value is null, and headers, which go on to the streams
+    /// that derive from it.
+    pub fn gives_marks(&self) -> bool {
+        let read = self.over_records && self.dialect == "ksqldb";
+        self.kind == RelationKind::Stream && (self.has_marks || read)
+    }
+
+    /// Whether rows can be written to it with their marks.
+    pub fn takes_marks(&self) -> bool {
+        self.kind == RelationKind::Stream && (self.has_marks || self.over_records)
     }
 
     /// What it is called in messages.
@@ -100,6 +115,9 @@ impl Relation {
         if self.has_row_id() {
             fields.push(Arc::new(Field::new(LOG_ROW_ID, DataType::Int64, true)));
         }
+        if self.has_marks {
+            fields.push(Arc::new(mark_field()));
+        }
         Arc::new(Schema::new(fields))
     }
 }
@@ -110,6 +128,13 @@ pub const LOG_ROWTIME: &str = "__rowtime";
 pub const LOG_WEIGHT: &str = "__weight";
 /// Identity of a row of a bag; NULL in an insertion, whose identity is its place in the log.
 pub const LOG_ROW_ID: &str = "__row_id";
+/// What the record that a stream's row comes from is beside its columns ([`crate::records::Mark`]).
+pub const LOG_MARK: &str = "__mark";
+
+/// The column of marks.
+pub fn mark_field() -> Field {
+    Field::new(LOG_MARK, DataType::Binary, true)
+}
 
 /// A topic as Kafka clients see it; internal topics of the engine have none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,6 +220,9 @@ pub struct Query {
     /// only what came of an epoch (ksqlDB with `cache.max.bytes.buffering` = 0).
     #[serde(default)]
     pub every_change: bool,
+    /// Whether rows go through with their marks, also those that stand for a null value.
+    #[serde(default)]
+    pub passes_marks: bool,
     /// If not, the epoch after which it began.
     #[serde(default)]
     pub since: u64,
@@ -210,6 +238,18 @@ impl Query {
     /// number of the catalog's, which no others have.
     pub fn was_made_with(&self, relation: RelationId) -> bool {
         self.sequence == u64::from(relation)
+    }
+
+    /// Whether the rows of a plan's result can have the marks of its input: nothing in it keeps state, and
+    /// some input has marks.
+    pub fn can_pass_marks(plan: &StepPlan, catalog: &Catalog) -> bool {
+        plan.is_stateless()
+            && plan.steps.iter().any(|step| match &step.operator {
+                Operator::Source(source) => catalog
+                    .relation(source.relation)
+                    .is_some_and(|relation| relation.gives_marks()),
+                _ => false,
+            })
     }
 
     /// Numbers of the relations it reads.
@@ -483,6 +523,7 @@ mod tests {
             format: RecordFormat::default(),
             over_records: false,
             records_of: None,
+            has_marks: false,
         }))
     }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch, UInt32Array,
+};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow_schema::{DataType, Field, Schema};
+
+use crate::records::Mark;
 
 /// Changes to a relation: each row is inserted `weight` times, or retracted if it is negative.
 ///
@@ -23,6 +27,9 @@ pub struct ChangeBatch {
     /// Event time of the one record that all of it comes from, where that is known: a row that goes has
     /// the time at which it came, and a tombstone tells of when it went.
     pub caused_at: Option<i64>,
+    /// What the records that the rows come from are beside their columns ([`crate::records::Mark`]), where
+    /// that goes on to the result; absent where no record has any.
+    pub marks: Option<BinaryArray>,
 }
 
 impl ChangeBatch {
@@ -34,6 +41,7 @@ impl ChangeBatch {
             weights: None,
             rowtimes,
             caused_at: None,
+            marks: None,
         }
     }
 
@@ -47,6 +55,7 @@ impl ChangeBatch {
             weights,
             rowtimes,
             caused_at: None,
+            marks: None,
         }
     }
 
@@ -69,6 +78,47 @@ impl ChangeBatch {
                 .collect();
         }
         self.caused_at(time)
+    }
+
+    /// The same changes with the marks of their records.
+    pub fn with_marks(mut self, marks: Option<BinaryArray>) -> Self {
+        self.marks = marks.filter(|marks| marks.null_count() < marks.len());
+        self
+    }
+
+    /// The marks of the rows at these positions.
+    pub fn taken_marks(&self, positions: &UInt32Array) -> Result<Option<BinaryArray>, ArrowError> {
+        match &self.marks {
+            None => Ok(None),
+            Some(marks) => {
+                let taken = compute::take(marks, positions, None)?;
+                Ok(Some(taken.as_binary::<i32>().clone()))
+            }
+        }
+    }
+
+    /// Which rows stand for records whose value is null, if any does.
+    pub fn null_values(&self) -> Option<BooleanArray> {
+        let marks = self.marks.as_ref()?;
+        let null = |mark: Option<&[u8]>| Some(mark.is_some_and(Mark::says_null));
+        let null_values: BooleanArray = marks.iter().map(null).collect();
+        (null_values.true_count() > 0).then_some(null_values)
+    }
+
+    /// Without the rows that stand for records whose value is null.
+    pub fn without_null_values(self) -> Result<Self, ArrowError> {
+        match self.null_values() {
+            None => Ok(self),
+            Some(null_values) => self.filter(&compute::not(&null_values)?),
+        }
+    }
+
+    /// Rows alone: no marks, and no row that stands for a record whose value is null.
+    pub fn without_marks(self) -> Result<Self, ArrowError> {
+        if self.marks.is_none() {
+            return Ok(self);
+        }
+        Ok(self.without_null_values()?.with_marks(None))
     }
 
     /// The changes that undo these.
@@ -98,6 +148,7 @@ impl ChangeBatch {
             weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
             rowtimes: self.rowtimes.slice(offset, length),
             caused_at: self.caused_at,
+            marks: self.marks.as_ref().map(|marks| marks.slice(offset, length)),
         }
     }
 
@@ -109,6 +160,7 @@ impl ChangeBatch {
             weights: self.weights.clone(),
             rowtimes: self.rowtimes.clone(),
             caused_at: self.caused_at,
+            marks: self.marks.clone(),
         }
     }
 
@@ -126,6 +178,7 @@ impl ChangeBatch {
             weights: self.weights.as_ref().map(gather),
             rowtimes: gather(&self.rowtimes),
             caused_at: self.caused_at,
+            marks: self.taken_marks(positions)?,
         })
     }
 
@@ -142,6 +195,10 @@ impl ChangeBatch {
             weights: self.weights.as_ref().map(kept),
             rowtimes: kept(&self.rowtimes),
             caused_at: self.caused_at,
+            marks: match &self.marks {
+                None => None,
+                Some(marks) => Some(compute::filter(marks, keep)?.as_binary::<i32>().clone()),
+            },
         })
     }
 
@@ -192,7 +249,6 @@ trait ValidAndTrue {
 
 impl ValidAndTrue for BooleanArray {
     fn is_valid_and_true(&self, row: usize) -> bool {
-        use arrow::array::Array;
         self.is_valid(row) && self.value(row)
     }
 }

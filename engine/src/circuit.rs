@@ -47,6 +47,9 @@ pub struct CircuitOptions {
     pub slices: usize,
     /// Whether checkpoints are taken. If not, operators need not remember what changed.
     pub durable: bool,
+    /// Whether rows keep the marks of their records, also those that stand for a null value. Only a plan
+    /// without state can do that.
+    pub passes_marks: bool,
 }
 
 impl CircuitOptions {
@@ -55,6 +58,15 @@ impl CircuitOptions {
         Self {
             slices: pool.current_num_threads(),
             durable: true,
+            passes_marks: false,
+        }
+    }
+
+    /// Whether marks go through.
+    pub fn passing_marks(self, passes_marks: bool) -> Self {
+        Self {
+            passes_marks,
+            ..self
         }
     }
 
@@ -72,6 +84,7 @@ impl Default for CircuitOptions {
         Self {
             slices: 1,
             durable: true,
+            passes_marks: false,
         }
     }
 }

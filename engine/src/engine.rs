@@ -306,6 +306,7 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
         format: RecordFormat::default(),
         over_records: false,
         records_of: None,
+        has_marks: false,
     })))
 }
 

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Int8Array, Int64Array, RecordBatch, UInt32Array,
+};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Schema, TimeUnit};
 use bytes::Bytes;
 use log_store::{BodyKind, Compression, Decoded, NewBatch, PartitionId, Topic};
 
 use crate::body_codec;
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{Relation, RelationKind, mark_field};
 use crate::change_batch::ChangeBatch;
 use crate::error::{DataError, DataErrorKind, Error, Result, StatementError, StatementErrorKind};
 use crate::records::partition::partition_of_key;
@@ -42,6 +44,48 @@ pub fn encode_rows(
     encode_writes(relation, topic, rows, rowtimes, Write::Upsert, None)
 }
 
+/// Encodes what a query adds to a stream, with the marks of its rows if the stream takes them.
+pub fn encode_changes(
+    relation: &Relation,
+    topic: &Topic,
+    delta: &ChangeBatch,
+) -> Result<Vec<NewBatch>> {
+    let failed = |error: arrow::error::ArrowError| Error::Internal(error.to_string());
+    let mut delta = delta.clone();
+    if !relation.takes_marks() {
+        delta = delta.without_marks().map_err(failed)?;
+    } else if let Some(null_values) = delta.null_values() {
+        // What is read from a value that is not there.
+        let key = &relation.format.key_columns;
+        let columns = delta.rows.columns().iter().enumerate();
+        let columns = columns
+            .map(|(position, column)| match key.contains(&position) {
+                true => Ok(column.clone()),
+                false => compute::nullif(column, &null_values),
+            })
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let schema = relation.log_schema();
+        let positions: Vec<usize> = (0..columns.len()).collect();
+        let rows = schema
+            .project(&positions)
+            .and_then(|schema| RecordBatch::try_new(Arc::new(schema), columns))
+            .map_err(failed)?;
+        delta = delta.with_rows(rows);
+    }
+    let weights = Int8Array::from_value(1, delta.num_rows());
+    let marks = delta.marks.as_ref();
+    encode_weighted(
+        relation,
+        topic,
+        &delta.rows,
+        &delta.rowtimes,
+        weights,
+        None,
+        marks,
+    )
+}
+
 /// Encodes upserts or tombstones of a base table; a bag's rows that exist already have row ids.
 pub fn encode_writes(
     relation: &Relation,
@@ -56,7 +100,7 @@ pub fn encode_writes(
         Write::Tombstone => -1,
     };
     let weights = Int8Array::from_value(weight, rows.num_rows());
-    encode_weighted(relation, topic, rows, rowtimes, weights, row_ids)
+    encode_weighted(relation, topic, rows, rowtimes, weights, row_ids, None)
 }
 
 /// Encodes upserts (weight +1) and tombstones (−1) of a table that a query maintains, in their order.
@@ -75,6 +119,7 @@ pub fn encode_changelog(
         &upserts.rowtimes,
         weights,
         None,
+        None,
     )
 }
 
@@ -86,6 +131,7 @@ fn encode_weighted(
     rowtimes: &ScalarBuffer<i64>,
     weights: Int8Array,
     row_ids: Option<&Int64Array>,
+    marks: Option<&BinaryArray>,
 ) -> Result<Vec<NewBatch>> {
     let count = rows.num_rows();
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
@@ -99,7 +145,20 @@ fn encode_weighted(
             None => Arc::new(Int64Array::new_null(count)),
         });
     }
-    let whole = RecordBatch::try_new(relation.log_schema(), columns).map_err(|error| {
+    let mut schema = relation.log_schema();
+    if relation.has_marks {
+        columns.push(match marks {
+            Some(marks) => Arc::new(marks.clone()),
+            None => Arc::new(BinaryArray::new_null(count)),
+        });
+    } else if let Some(marks) = marks.filter(|_| relation.over_records) {
+        // The record is made of them.
+        let mut fields = schema.fields().to_vec();
+        fields.push(Arc::new(mark_field()));
+        schema = Arc::new(Schema::new(fields));
+        columns.push(Arc::new(marks.clone()));
+    }
+    let whole = RecordBatch::try_new(schema, columns).map_err(|error| {
         Error::Internal(format!("rows do not fit \"{}\": {error}", relation.name))
     })?;
     if relation.records_of.is_some() {
@@ -167,7 +226,7 @@ pub fn new_batch(
 
 /// Rows as a Kafka producer would have sent them.
 fn encode_records(relation: &Relation, rows: &RecordBatch) -> Result<Bytes> {
-    let encoder = RecordEncoder::new(&relation.format, &relation.log_schema(), relation.kind);
+    let encoder = RecordEncoder::new(&relation.format, &rows.schema(), relation.kind);
     let mut builder = BatchBuilder::new(Codec::None);
     encoder.encode(rows, None, &mut builder)?;
     Ok(builder.build(0))

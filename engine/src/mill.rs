@@ -735,8 +735,7 @@ impl Mill {
     ) -> Result<()> {
         let mut batches = Vec::new();
         for delta in output {
-            let rows = crate::ingest::encode_rows(relation, topic, &delta.rows, &delta.rowtimes)?;
-            batches.extend(rows);
+            batches.extend(crate::ingest::encode_changes(relation, topic, delta)?);
         }
         self.outbox.send(query, epoch, batches)
     }

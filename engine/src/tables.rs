@@ -476,7 +476,9 @@ impl StreamReader {
         let Some(rows) = self.waiting.pop() else {
             return Ok(None);
         };
+        // A record whose value is null is no row.
         let changes = rows.into_stream_changes(&self.relation).map_err(external)?;
+        let changes = changes.without_marks()?;
         let width = self.relation.columns.fields().len();
         let columns = self
             .schema

@@ -20,6 +20,18 @@ impl StepPlan {
     pub fn root(&self) -> &Step {
         self.steps.last().expect("a plan has at least one step")
     }
+
+    /// Whether each row of the result comes of one row of an input, whatever came before.
+    pub fn is_stateless(&self) -> bool {
+        self.steps.iter().all(|step| match step.operator {
+            Operator::Source(_)
+            | Operator::Filter { .. }
+            | Operator::Project { .. }
+            | Operator::Unnest { .. }
+            | Operator::Union => true,
+            Operator::Constant { .. } | Operator::Aggregate { .. } | Operator::Join { .. } => false,
+        })
+    }
 }
 
 /// One operator of a plan.

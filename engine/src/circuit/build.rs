@@ -212,7 +212,12 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
     };
     Ok(match &step.operator {
         step_plan::Operator::Source(source) => {
-            Kind::Source(Source::new(source.columns.clone(), nullable(&step.schema)))
+            let passes_marks = options.passes_marks && plan.is_stateless();
+            Kind::Source(Source::new(
+                source.columns.clone(),
+                nullable(&step.schema),
+                passes_marks,
+            ))
         }
         step_plan::Operator::Constant { rows } => {
             let rows = rows

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute;
 use arrow::row::{RowConverter, Rows, SortField};
 use foldhash::fast::FixedState;
@@ -108,7 +108,7 @@ pub(super) fn concat(batches: &[ChangeBatch]) -> Result<ChangeBatch, StepError> 
     }
     let columns = (0..first.rows.num_columns())
         .map(|column| {
-            let pieces: Vec<&dyn arrow::array::Array> = batches
+            let pieces: Vec<&dyn Array> = batches
                 .iter()
                 .map(|batch| batch.column(column).as_ref())
                 .collect();
@@ -134,7 +134,24 @@ pub(super) fn concat(batches: &[ChangeBatch]) -> Result<ChangeBatch, StepError> 
         weights,
         rowtimes,
         caused_at: None,
+        marks: concat_marks(batches)?,
     })
+}
+
+/// The marks of batches that come one after the other.
+fn concat_marks(batches: &[ChangeBatch]) -> Result<Option<BinaryArray>, StepError> {
+    if batches.iter().all(|batch| batch.marks.is_none()) {
+        return Ok(None);
+    }
+    let pieces: Vec<BinaryArray> = batches
+        .iter()
+        .map(|batch| match &batch.marks {
+            Some(marks) => marks.clone(),
+            None => BinaryArray::new_null(batch.num_rows()),
+        })
+        .collect();
+    let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece as &dyn Array).collect();
+    Ok(Some(compute::concat(&pieces)?.as_binary::<i32>().clone()))
 }
 
 fn encode(rows: &RecordBatch, columns: &[usize]) -> Result<Rows, StepError> {

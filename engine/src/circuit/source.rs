@@ -15,15 +15,25 @@ use crate::operators::project::conform;
 pub(super) struct Source {
     columns: Vec<SourceColumn>,
     schema: SchemaRef,
+    /// Whether marks of records go on.
+    passes_marks: bool,
 }
 
 impl Source {
-    pub(super) fn new(columns: Vec<SourceColumn>, schema: SchemaRef) -> Self {
-        Self { columns, schema }
+    pub(super) fn new(columns: Vec<SourceColumn>, schema: SchemaRef, passes_marks: bool) -> Self {
+        Self {
+            columns,
+            schema,
+            passes_marks,
+        }
     }
 
     /// The batch with all columns of the source.
     pub(super) fn complete(&self, batch: ChangeBatch) -> Result<ChangeBatch, StepError> {
+        let batch = match self.passes_marks {
+            true => batch,
+            false => batch.without_marks()?,
+        };
         let given = batch.rows.columns();
         let is_rowtime = |column: &&SourceColumn| matches!(column, SourceColumn::Rowtime);
         let rowtimes = self.columns.iter().filter(is_rowtime).count();

@@ -270,7 +270,11 @@ impl Mill {
         };
         let circuit = match resumed {
             Some(circuit) => circuit,
-            None => Circuit::build(&definition.plan, &CircuitOptions::for_pool(&self.workers))?,
+            None => {
+                let options = CircuitOptions::for_pool(&self.workers);
+                let options = options.passing_marks(definition.passes_marks);
+                Circuit::build(&definition.plan, &options)?
+            }
         };
         let mut cursors = Vec::new();
         let mut contents = Deltas::new();

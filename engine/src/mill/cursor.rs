@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Int8Type, Int64Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use log_store::{Epoch, Offset, Partition, StoredBatch, Topic};
@@ -23,6 +23,8 @@ pub struct LogRows {
     pub offsets: Offsets,
     /// In the topic's schema.
     pub rows: RecordBatch,
+    /// The marks of a stream's records, if any has one and they are kept.
+    pub marks: Option<BinaryArray>,
     /// Records of the same piece that do not fit the relation; they are not among the rows.
     pub undecoded: Vec<UndecodedRecord>,
 }
@@ -255,7 +257,7 @@ impl LogRows {
             (0..count).map(|row| self.offsets.of(row)),
         )));
         let rows = RecordBatch::try_new(stream_schema(relation), columns).map_err(corrupt)?;
-        Ok(ChangeBatch::insertions(rows, rowtimes))
+        Ok(ChangeBatch::insertions(rows, rowtimes).with_marks(self.marks))
     }
 
     /// The rows of a base table, as upserts: rows in the schema of [`table_schema`], event times,

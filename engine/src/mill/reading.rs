@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use log_store::{BodyKind, StoredBatch};
 
 use crate::body_codec;
-use crate::catalog::Relation;
+use crate::catalog::{LOG_MARK, Relation};
 use crate::error::{Error, Result};
 use crate::mill::cursor::{LogRows, Offsets};
 use crate::processing_log::UndecodedRecord;
@@ -42,6 +42,10 @@ impl Reading {
             relation.kind,
             relation.timestamp,
         )?;
+        let decoder = match relation.gives_marks() {
+            true => decoder.keep_marks(),
+            false => decoder,
+        };
         let columnar = relation.records_of.as_ref().map(|columnar| {
             let schema = columnar.log_schema.clone();
             let encoder = RecordEncoder::new(&columnar.format, &schema, columnar.kind);
@@ -62,13 +66,19 @@ impl Reading {
         chosen: Range<u32>,
     ) -> Result<LogRows> {
         match self {
-            Self::Columnar(schema) => Ok(LogRows {
-                epoch: batch.epoch.0,
-                partition,
-                rows: columnar(relation, schema, batch)?.slice(chosen.start as usize, chosen.len()),
-                offsets: offsets(batch, chosen),
-                undecoded: Vec::new(),
-            }),
+            Self::Columnar(schema) => {
+                let rows =
+                    columnar(relation, schema, batch)?.slice(chosen.start as usize, chosen.len());
+                let marks = rows.column_by_name(LOG_MARK).filter(|_| relation.has_marks);
+                Ok(LogRows {
+                    epoch: batch.epoch.0,
+                    partition,
+                    marks: marks.map(|marks| marks.as_binary::<i32>().clone()),
+                    rows,
+                    offsets: offsets(batch, chosen),
+                    undecoded: Vec::new(),
+                })
+            }
             Self::Records { decoder, columnar } => {
                 let records = match (batch.kind, columnar) {
                     (BodyKind::RAW, _) => RecordsOf::raw(batch, chosen),
@@ -178,6 +188,7 @@ impl RecordsOf {
             partition,
             offsets: Offsets::Sparse(decoded.offsets),
             rows: decoded.rows,
+            marks: decoded.marks,
             undecoded,
         })
     }

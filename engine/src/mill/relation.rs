@@ -308,12 +308,7 @@ pub fn append_derived(
 ) -> Result<()> {
     let mut batches = Vec::with_capacity(changes.len());
     for delta in changes {
-        batches.extend(crate::ingest::encode_rows(
-            relation,
-            topic,
-            &delta.rows,
-            &delta.rowtimes,
-        )?);
+        batches.extend(crate::ingest::encode_changes(relation, topic, delta)?);
     }
     append_later_than(log, topic, epoch, batches)
 }

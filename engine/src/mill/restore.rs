@@ -256,7 +256,8 @@ impl Restoring<'_> {
 
     /// A query's operators with their state; `None` if it cannot be read.
     fn circuit(&mut self, query: &Query) -> Result<Option<Circuit>> {
-        let mut circuit = Circuit::build(&query.plan, &CircuitOptions::for_pool(self.workers))?;
+        let options = CircuitOptions::for_pool(self.workers).passing_marks(query.passes_marks);
+        let mut circuit = Circuit::build(&query.plan, &options)?;
         let mut outcomes = Vec::new();
         let store = self.store;
         let lost = &self.lost;

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
+};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::FilterBuilder;
+use arrow::compute::{self, FilterBuilder};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
@@ -42,7 +44,11 @@ impl Stateless for Filter {
         batch: ChangeBatch,
         context: &StepContext<'_>,
     ) -> Result<ChangeBatch, StepError> {
-        let mask = self.predicate.evaluate_predicate(&batch, context)?;
+        let mut mask = self.predicate.evaluate_predicate(&batch, context)?;
+        // What has no value satisfies nothing.
+        if let Some(null_values) = batch.null_values() {
+            mask = compute::and(&mask, &compute::not(&null_values)?)?;
+        }
         let columns = self
             .keep
             .iter()
@@ -95,5 +101,9 @@ pub(crate) fn filter_changes(
         weights: batch.weights.as_ref().map(values).transpose()?,
         rowtimes: values(&batch.rowtimes)?,
         caused_at: batch.caused_at,
+        marks: match &batch.marks {
+            None => None,
+            Some(marks) => Some(filter.filter(marks)?.as_binary::<i32>().clone()),
+        },
     })
 }

@@ -100,6 +100,7 @@ impl Stateless for Unnest {
         batch: ChangeBatch,
         _context: &StepContext<'_>,
     ) -> Result<ChangeBatch, StepError> {
+        let batch = batch.without_null_values()?;
         let lists = self
             .lists
             .iter()
@@ -147,6 +148,7 @@ impl Stateless for Unnest {
             weights: batch.weights.as_ref().map(|weights| gather(weights)),
             rowtimes: gather(&batch.rowtimes),
             caused_at: batch.caused_at,
+            marks: batch.taken_marks(&positions)?,
         })
     }
 }

@@ -208,7 +208,7 @@ fn bytes_length(bytes: Option<&[u8]>) -> usize {
 }
 
 #[inline]
-fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {
             put_varint(out, bytes.len() as i64);

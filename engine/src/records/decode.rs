@@ -12,7 +12,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int8Array, Int64Array, RecordBatch, new_null_array};
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Int8Array, Int64Array, RecordBatch, new_null_array,
+};
 use arrow_schema::SchemaRef;
 
 use super::batch::{BatchError, KafkaBatch};
@@ -22,6 +24,7 @@ use super::fail::{Fail, Fallible};
 use super::format::{Format, KeyWindow, RecordFormat};
 use super::json::decode as json;
 use super::json::marks::Marks;
+use super::mark::Mark;
 use super::names::Names;
 use super::pattern::Pattern;
 use super::record::{Headers, Record};
@@ -38,7 +41,7 @@ pub struct RecordDecoder {
     window: Option<KeyWindow>,
     headers: Vec<HeaderReader>,
     timestamp: Option<TimestampSource>,
-    keep_null_values: bool,
+    keep_marks: bool,
     rows: Rows,
 }
 
@@ -51,8 +54,8 @@ pub struct Decoded {
     pub offsets: Vec<i64>,
     /// The windows of the rows' keys, if keys have windows.
     pub windows: Option<Windows>,
-    /// If null values are kept: which rows of a stream have come from one.
-    pub null_values: Option<Vec<bool>>,
+    /// If marks are kept: those of a stream's records (see [`Mark`]), unless no record has one.
+    pub marks: Option<BinaryArray>,
     /// Records that could not be read.
     pub errors: Vec<RecordError>,
     /// Records that mean nothing, and are no errors: null values in a stream, null keys in a table.
@@ -133,7 +136,8 @@ struct Rows {
     offsets: Vec<i64>,
     window_starts: Vec<Option<i64>>,
     window_ends: Vec<Option<i64>>,
-    null_values: Vec<bool>,
+    /// Begins with the first record that has one.
+    marks: Option<BinaryBuilder>,
     errors: Vec<RecordError>,
     passed_over: usize,
 }
@@ -228,14 +232,15 @@ impl RecordDecoder {
             window: format.window,
             headers,
             timestamp,
-            keep_null_values: false,
+            keep_marks: false,
             rows: Rows::default(),
         })
     }
 
-    /// Keeps records of a stream with a null value, as rows whose value columns are NULL.
-    pub fn keep_null_values(mut self) -> Self {
-        self.keep_null_values = true;
+    /// Keeps records of a stream with a null value, as rows whose value columns are NULL, and tells which
+    /// they are and what headers records have.
+    pub fn keep_marks(mut self) -> Self {
+        self.keep_marks = true;
         self
     }
 
@@ -320,7 +325,10 @@ impl RecordDecoder {
                 starts: Int64Array::from(rows.window_starts),
                 ends: Int64Array::from(rows.window_ends),
             }),
-            null_values: self.keep_null_values.then_some(rows.null_values),
+            marks: rows.marks.map(|mut marks| {
+                pad(&mut marks, count);
+                marks.finish()
+            }),
             errors: rows.errors,
             passed_over: rows.passed_over,
         })
@@ -343,7 +351,7 @@ impl RecordDecoder {
                 .map_err(|fail| (RecordPart::Value, fail))?,
         };
         if !has_value {
-            let nothing_lost = self.keep_null_values || self.value.slots.is_empty();
+            let nothing_lost = self.keep_marks || self.value.slots.is_empty();
             if self.kind == RelationKind::Stream && !nothing_lost {
                 return Ok(false);
             }
@@ -366,8 +374,18 @@ impl RecordDecoder {
             rows.window_starts.push(window.map(|(start, _)| start));
             rows.window_ends.push(window.map(|(_, end)| end));
         }
-        if self.keep_null_values {
-            rows.null_values.push(!has_value);
+        let null_value = !has_value && !self.value.slots.is_empty();
+        if self.keep_marks && (null_value || !record.headers.is_empty()) {
+            let marks = rows.marks.get_or_insert_default();
+            pad(marks, rows.offsets.len());
+            let mut mark = Vec::new();
+            let headers = record.headers;
+            Mark {
+                null_value,
+                headers,
+            }
+            .write(&mut mark);
+            marks.append_value(mark);
         }
         rows.offsets.push(offset);
         Ok(true)
@@ -620,6 +638,12 @@ impl HeaderReader {
 #[cold]
 fn not_headers() -> Box<Fail> {
     Fail::reason("the column of all headers is no array of structs of key and value".into())
+}
+
+/// Appends NULLs up to a length.
+fn pad(marks: &mut BinaryBuilder, length: usize) {
+    use arrow::array::ArrayBuilder;
+    marks.append_nulls(length.saturating_sub(marks.len()));
 }
 
 /// The key without its window, and the window.

@@ -1,6 +1,6 @@
 //! Rows into records.
 
-use arrow::array::{Array, AsArray, Int8Array, Int64Array, RecordBatch};
+use arrow::array::{Array, AsArray, BinaryArray, Int8Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Int8Type, Int64Type};
 use arrow_schema::SchemaRef;
 
@@ -10,7 +10,8 @@ use super::delimited;
 use super::format::{Format, KeyWindow, RecordFormat};
 use super::json::encode as json;
 use super::kafka;
-use crate::catalog::RelationKind;
+use super::mark::Mark;
+use crate::catalog::{LOG_MARK, RelationKind};
 use crate::error::{Error, Result};
 use crate::formats::{self, Values, Zone, write_json_string};
 
@@ -26,6 +27,8 @@ pub struct RecordEncoder {
     /// Positions and names of the columns that are headers.
     headers: Vec<(usize, Option<String>)>,
     rowtime: usize,
+    /// Position of the marks, if the log has them.
+    mark: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +49,7 @@ pub struct EncodedRows<'a> {
     headers: Vec<formats::Column>,
     rowtimes: &'a Int64Array,
     weights: Option<&'a Int8Array>,
+    marks: Option<&'a BinaryArray>,
 }
 
 impl RecordEncoder {
@@ -90,6 +94,10 @@ impl RecordEncoder {
                 .map(|header| (header.column, header.name.clone()))
                 .collect(),
             rowtime: rowtime_position(log_schema),
+            mark: match kind {
+                RelationKind::Stream => mark_position(log_schema),
+                RelationKind::Table => None,
+            },
         }
     }
 
@@ -125,6 +133,10 @@ impl RecordEncoder {
                         .as_primitive_opt::<Int8Type>()
                         .ok_or_else(misfit)?,
                 ),
+            },
+            marks: match self.mark {
+                None => None,
+                Some(at) => Some(array(at)?.as_binary_opt::<i32>().ok_or_else(misfit)?),
             },
         })
     }
@@ -183,7 +195,7 @@ impl EncodedRows<'_> {
 
     /// Appends the bytes of a row's value; `false` if it is null.
     pub fn write_value(&self, row: usize, out: &mut Vec<u8>) -> bool {
-        if self.is_tombstone(row) {
+        if self.is_tombstone(row) || self.mark(row).is_some_and(|mark| mark.null_value) {
             return false;
         }
         self.encoder.value.write(&self.value, row, out)
@@ -193,6 +205,11 @@ impl EncodedRows<'_> {
     pub fn is_tombstone(&self, row: usize) -> bool {
         self.weights
             .is_some_and(|weights| weights.is_valid(row) && weights.value(row) < 0)
+    }
+
+    fn mark(&self, row: usize) -> Option<Mark<'_>> {
+        let marks = self.marks.filter(|marks| marks.is_valid(row))?;
+        Mark::read(marks.value(row))
     }
 
     /// Appends a row as a record.
@@ -224,6 +241,9 @@ impl EncodedRows<'_> {
 
     fn headers(&self, row: usize) -> Vec<(&[u8], Option<&[u8]>)> {
         let mut headers = Vec::new();
+        if let Some(mark) = self.mark(row) {
+            headers.extend(mark.headers.map(|header| (header.key, header.value)));
+        }
         for (column, (_, name)) in self.headers.iter().zip(&self.encoder.headers) {
             if column.is_null(row) {
                 continue;
@@ -249,6 +269,13 @@ impl EncodedRows<'_> {
         }
         headers
     }
+}
+
+/// Where marks stand in a log's schema, behind event time.
+fn mark_position(log_schema: &SchemaRef) -> Option<usize> {
+    let behind = rowtime_position(log_schema) + 1;
+    let field = log_schema.fields().get(behind)?;
+    (field.name() == LOG_MARK).then_some(behind)
 }
 
 impl Part {

@@ -162,7 +162,7 @@ fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(taken))
 }
 
-fn take_headers<'a>(bytes: &mut &'a [u8]) -> Option<Headers<'a>> {
+pub(super) fn take_headers<'a>(bytes: &mut &'a [u8]) -> Option<Headers<'a>> {
     let count = usize::try_from(take_varint(bytes)?).ok()?;
     let all = *bytes;
     for _ in 0..count {

@@ -448,14 +448,15 @@ fn null_values_of_streams_and_tables() {
     "#]],
     );
     let relation = stream(&["K string key", "V int"]);
-    let mut decoder = relation.decoder().keep_null_values();
+    let mut decoder = relation.decoder().keep_marks();
     decoder.push_batch(&batch(records), 1 << 20).unwrap();
     let decoded = decoder.finish().unwrap();
     assert_eq!(decoded.offsets, [100, 101, 102, 103, 104]);
-    assert_eq!(
-        decoded.null_values.unwrap(),
-        [false, true, false, true, true]
-    );
+    let marks = decoded.marks.unwrap();
+    let null_values: Vec<bool> = (marks.iter())
+        .map(|mark| mark.is_some_and(|mark| Mark::read(mark).unwrap().null_value))
+        .collect();
+    assert_eq!(null_values, [false, true, false, true, true]);
 }
 
 #[test]
@@ -900,4 +901,26 @@ proptest! {
         let expected: f64 = format!("{whole}{fraction}").parse().unwrap();
         prop_assert_eq!(read.to_bits(), expected.to_bits());
     }
+}
+
+#[test]
+fn marks_say_what_a_record_is_beside_its_columns() {
+    let mut builder = BatchBuilder::new(Codec::None);
+    let headers: &[(&[u8], Option<&[u8]>)] = &[(b"a", Some(b"1")), (b"b", None)];
+    builder.append_with_headers(0, Some(b"k"), None, headers);
+    builder.append(1, Some(b"k"), Some(b"{\"v\": 1}"));
+    let relation = stream(&["K string key", "V int"]);
+    let mut decoder = relation.decoder().keep_marks();
+    let batch = KafkaBatch::new(builder.build(0)).unwrap();
+    decoder.push_batch(&batch, 1 << 20).unwrap();
+    let marks = decoder.finish().unwrap().marks.unwrap();
+    let marks: Vec<_> = marks.iter().collect();
+    assert_eq!(marks.len(), 2);
+    assert_eq!(marks[1], None);
+    let mark = Mark::read(marks[0].unwrap()).unwrap();
+    assert!(mark.null_value);
+    let found: Vec<_> = mark.headers.map(|h| (h.key, h.value)).collect();
+    assert_eq!(found, headers);
+    assert!(Mark::read(&[]).is_none());
+    assert!(Mark::read(&[1, 4, 2]).is_none());
 }

@@ -16,7 +16,7 @@ use sql::ast::{
 };
 
 use crate::catalog::{
-    Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
+    Catalog, Change, LOG_MARK, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
     TopicContents, TopicEntry,
 };
 use crate::engine::Engine;
@@ -96,6 +96,7 @@ impl Session {
             format,
             over_records: false,
             records_of: None,
+            has_marks: false,
         };
         match catalog.topic(&relation.topic_name) {
             Some(entry) => self.read_records_of(&mut relation, entry, &options)?,
@@ -260,6 +261,9 @@ impl Session {
         let existing = catalog
             .topic(&relation.topic_name)
             .filter(|_| !replaces_topic);
+        let passes_marks =
+            kind == RelationKind::Stream && Query::can_pass_marks(&lowered.plan, &catalog);
+        relation.has_marks = passes_marks;
         let mut sink_kind = SinkKind::Derived;
         if let Some(entry) = existing {
             self.write_into(&mut relation, entry, &options, &lowered, &catalog)?;
@@ -291,6 +295,7 @@ impl Session {
             status: QueryStatus::Running,
             from_beginning: self.settings.begins_with_history(),
             every_change: kind == RelationKind::Table && self.settings.emits_every_change(),
+            passes_marks,
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: options.state_limit.or(self.settings.state_limit()),
@@ -404,6 +409,7 @@ impl Session {
             format,
             over_records: false,
             records_of: None,
+            has_marks: false,
         })
     }
 
@@ -466,6 +472,12 @@ impl Session {
         let owned = catalog
             .relations()
             .any(|other| other.topic == Some(entry.id) && !other.over_records);
+        relation.has_marks = match &entry.contents {
+            TopicContents::Raw => false,
+            TopicContents::Columnar(columnar) => {
+                columnar.log_schema.column_with_name(LOG_MARK).is_some()
+            }
+        };
         let same_shape = match &entry.contents {
             TopicContents::Raw => true,
             TopicContents::Columnar(columnar) => {

@@ -50,6 +50,7 @@ impl Session {
                 .into());
             }
         }
+        let passes_marks = relation.takes_marks() && Query::can_pass_marks(&lowered.plan, &catalog);
         let number = catalog.next_number();
         let id = match insert.options.get("query_id") {
             Some(id) => {
@@ -74,6 +75,7 @@ impl Session {
             status: QueryStatus::Running,
             from_beginning: self.settings.begins_with_history(),
             every_change: false,
+            passes_marks,
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: self.settings.state_limit(),

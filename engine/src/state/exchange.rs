@@ -78,6 +78,7 @@ pub fn concat(schema: &SchemaRef, batches: &[ChangeBatch]) -> Result<ChangeBatch
         weights,
         rowtimes: ScalarBuffer::from(rowtimes),
         caused_at: None,
+        marks: None,
     })
 }
 

@@ -490,3 +490,80 @@ async fn what_rows_of_a_table_leave_behind_in_ksqldbs_dialect() {
     )
     .await;
 }
+
+/// A null value and headers go on from stream to stream, also after a crash; `SELECT` has rows only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn null_values_and_headers_go_on_to_derived_streams() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let send = [
+        "-P", "-t", "given", "-K", "\t", "-Z", "-H", "a=1", "-H", "b=two",
+    ];
+    let lines = |from: i64| format!("{from}\t{{\"V\": 7}}\n{}\t\n", from + 1);
+    if broker.kcat(&send, lines(1)).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
+        .await;
+    db.run(
+        "CREATE STREAM given (k INT KEY, v INT) WITH (kafka_topic = 'given', value_format = 'JSON', key_format = 'JSON');
+         CREATE STREAM one AS SELECT k, v + 1 AS w FROM given;
+         CREATE STREAM two AS SELECT k, w, 1 AS x FROM one;
+         CREATE STREAM filtered AS SELECT * FROM one WHERE k > 0;
+         CREATE STREAM turned AS SELECT * FROM given PARTITION BY (v IS NULL);
+         CREATE TABLE counted AS SELECT k, COUNT(*) AS n FROM one GROUP BY k",
+    )
+    .await;
+    let format = "%k\t%S\t%s\t%h\n";
+    for round in 0..2 {
+        if round == 1 {
+            assert!(broker.kcat(&send, lines(3)).await.is_some());
+            broker.server().crash().await;
+        }
+        let db = broker.server().connect().await;
+        db.run("FLUSH").await;
+        let expected = |value: &str, both: bool| -> String {
+            (0..=round)
+                .map(|i| {
+                    let with = 1 + 2 * i;
+                    let row = format!("{with}\t{}\t{value}\ta=1,b=two\n", value.len());
+                    match both {
+                        true => row + &format!("{}\t-1\t\ta=1,b=two\n", with + 1),
+                        false => row,
+                    }
+                })
+                .collect()
+        };
+        for (topic, value, both) in [
+            ("ONE", "{\"W\":8}", true),
+            ("TWO", "{\"W\":8,\"X\":1}", true),
+            ("FILTERED", "{\"W\":8}", false),
+        ] {
+            let read = ["-C", "-t", topic, "-o", "beginning", "-e", "-f", format];
+            let text = broker.kcat(&read, "").await.expect("kcat is there");
+            assert_eq!(text, expected(value, both), "{topic}");
+        }
+        let read = [
+            "-C",
+            "-t",
+            "TURNED",
+            "-o",
+            "beginning",
+            "-e",
+            "-f",
+            "%k %S\n",
+        ];
+        let text = broker.kcat(&read, "").await.expect("kcat is there");
+        let turned = text.lines().filter(|line| line.ends_with(" -1"));
+        assert_eq!(turned.clone().count() as i64, 1 + round, "{text}");
+        assert!(turned.clone().all(|line| line == " -1"), "{text}");
+        assert_eq!(db.number("SELECT COUNT(*) FROM \"ONE\"").await, 1 + round);
+        assert_eq!(db.number("SELECT COUNT(*) FROM \"TWO\"").await, 1 + round);
+        assert_eq!(
+            db.number("SELECT COUNT(*) FROM \"COUNTED\"").await,
+            1 + round
+        );
+    }
+}

@@ -436,13 +436,21 @@ macro_rules! incremental_equals_batch {
 
                 #[test]
                 fn retracting(script in any_script(true), slices in 1usize..4, durable: bool) {
-                    let options = CircuitOptions { slices, durable };
+                    let options = CircuitOptions {
+                        slices,
+                        durable,
+                        passes_marks: false,
+                    };
                     check($cases(), &$keys, true, &script, options);
                 }
 
                 #[test]
                 fn append_only(script in any_script(false), slices in 1usize..4, durable: bool) {
-                    let options = CircuitOptions { slices, durable };
+                    let options = CircuitOptions {
+                        slices,
+                        durable,
+                        passes_marks: false,
+                    };
                     check($cases(), &$keys, false, &script, options);
                 }
             }

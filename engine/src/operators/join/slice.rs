@@ -436,6 +436,7 @@ fn join_pairs(
             weights: weights.clone(),
             rowtimes: pair_rowtimes(layout, delta, stored, &matches),
             caused_at: None,
+            marks: None,
         };
         let mask = filter.evaluate_predicate(&pairs, context)?;
         let passes: Vec<bool> = mask.iter().map(|pass| pass == Some(true)).collect();
@@ -475,6 +476,7 @@ fn join_pairs(
             weights,
             rowtimes: pair_rowtimes(layout, delta, stored, &matches),
             caused_at: None,
+            marks: None,
         });
     }
     Ok(())
