@@ -26,6 +26,7 @@ mod reading;
 pub mod relation;
 mod restore;
 pub mod subscription;
+mod timestamps;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -672,6 +673,7 @@ impl Mill {
             .relations
             .get_mut(&query.sink)
             .ok_or_else(|| Error::Internal(format!("the sink of query {} is gone", query.id)))?;
+        let output = self.timed(query, &sink.relation, output)?;
         match (query.sink_kind, sink.relation.kind) {
             (SinkKind::Derived, RelationKind::Table) => {
                 let changes = match query.every_change {
@@ -722,6 +724,26 @@ impl Mill {
                 Ok(None)
             }
         }
+    }
+
+    /// Gives the rows of a stream the times that its `TIMESTAMP` column says. One without such a time is no
+    /// row of it, and goes to the processing log.
+    pub(crate) fn timed(
+        &self,
+        query: &Query,
+        sink: &Relation,
+        output: Vec<ChangeBatch>,
+    ) -> Result<Vec<ChangeBatch>> {
+        let Some(column) = query.timed_by.filter(|_| !output.is_empty()) else {
+            return Ok(output);
+        };
+        let errors = Collector::of_relation(sink);
+        let timed = output
+            .into_iter()
+            .map(|delta| timestamps::timed(delta, sink, column, &errors))
+            .collect::<Result<_>>()?;
+        self.processing_log.write(errors)?;
+        Ok(timed)
     }
 
     /// Sends a query's output on its way to a stream that others write as well.

@@ -443,6 +443,7 @@ impl Mill {
     }
 
     fn put_out(&self, apart: &mut Apart, to: u64, output: Vec<ChangeBatch>) -> Result<()> {
+        let output = self.timed(&apart.query, &apart.sink, output)?;
         match &mut apart.output {
             Output::Build { table, changelog } => {
                 let changes = match apart.query.every_change {

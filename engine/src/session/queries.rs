@@ -76,6 +76,7 @@ impl Session {
             from_beginning: self.settings.begins_with_history(),
             every_change: false,
             passes_marks,
+            timed_by: relation.timestamp,
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: self.settings.state_limit(),

@@ -567,3 +567,40 @@ async fn null_values_and_headers_go_on_to_derived_streams() {
         );
     }
 }
+
+/// `TIMESTAMP` of a stream that a query makes: a column tells the time, and what holds none is reported.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_tells_the_time_of_a_querys_rows() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let lines = [
+        "1\t{\"T\": 5}",
+        "2\t{\"T\": -5}",
+        "3\t{\"T\": null}",
+        "4\t{\"T\": 7}",
+    ];
+    let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    if produce(&broker, "timed", &lines).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
+        .await;
+    db.run(
+        "CREATE STREAM timed (k STRING KEY, t BIGINT) WITH (kafka_topic = 'timed', value_format = 'JSON');
+         CREATE STREAM retimed WITH (timestamp = 't') AS SELECT * FROM timed",
+    )
+    .await;
+    let expected = vec![
+        ("1".to_owned(), Some(json!({"T": 5})), 5),
+        ("4".to_owned(), Some(json!({"T": 7})), 7),
+    ];
+    assert_eq!(records(&broker, "RETIMED", 2).await, expected);
+    broker.server().crash().await;
+    let db = broker.server().connect().await;
+    db.run("FLUSH").await;
+    assert_eq!(records(&broker, "RETIMED", 2).await, expected);
+    let reported = "SELECT COUNT(DISTINCT row) FROM processing_log WHERE step = 'timestamp'";
+    wait_for_number(&db, reported, 2).await;
+}
