@@ -270,7 +270,8 @@ impl<'a> StatementParser<'a> {
                 self.bytes[index].text(self.source).to_owned()
             }
             Token::Word(word) => word.value.clone(),
-            Token::SingleQuotedString(text) => text.clone(),
+            // Nothing has an empty name, however it is quoted.
+            Token::SingleQuotedString(text) if !text.is_empty() => text.clone(),
             _ => return Err(self.unexpected(expected)),
         };
         self.advance(1);

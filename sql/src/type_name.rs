@@ -14,7 +14,7 @@ use sqlparser::{
 
 use crate::{
     ast::{DataType, StructField},
-    dialect::MillpondDialect,
+    dialect::{MillpondDialect, is_reserved},
     error::{ParseError, ParseErrorKind},
     suggest,
 };
@@ -169,6 +169,12 @@ impl TypeParser<'_, '_> {
         };
         let mut data_type = match found {
             Some(data_type) => data_type,
+            None if word.quote_style.is_none() && is_reserved(word.keyword) => {
+                let token = Token::Word(word);
+                return self
+                    .parser
+                    .expected("a type", TokenWithSpan { token, span });
+            }
             None => {
                 let ident = Ident {
                     value: lower,

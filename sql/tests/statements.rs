@@ -589,6 +589,7 @@ fn drop_and_queries() {
             "DROP VEIW v",
             "TERMINATE 'CTAS-1'",
             "TERMINATE",
+            "PAUSE ''",
             "PAUSE ALL",
             "FLUSH",
         ],
@@ -609,6 +610,10 @@ fn drop_and_queries() {
             TERMINATE
             => 42601: syntax error at end of input
               at 10: ""
+              detail: expected the identity of a query, or ALL
+            PAUSE ''
+            => 42601: syntax error at or near "''"
+              at 7: "''"
               detail: expected the identity of a query, or ALL
             PAUSE ALL
             => PAUSE ALL
