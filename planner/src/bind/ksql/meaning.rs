@@ -16,7 +16,7 @@ use super::operators::{event_time, is_event_time, unify};
 use crate::bind::analyze::{rewrite_all, whole_number};
 use crate::error::{PlanError, PlanErrorKind};
 use crate::functions::{
-    COMPARABLE, JAVA_CAST, LIKE_ESCAPE, arithmetic, casts_as_java, functions, has_map,
+    COMPARABLE, JAVA_CAST, LIKE_PATTERN, arithmetic, casts_as_java, functions, has_map,
 };
 use crate::literal;
 use crate::types::{data_type_name, is_text};
@@ -113,7 +113,7 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             }))
         }
         Expr::Case(case) => choices(case, schema),
-        Expr::Like(like) => {
+        Expr::Like(mut like) => {
             for operand in [&like.expr, &like.pattern] {
                 let data_type = operand.get_type(schema)?;
                 if !is_text(&data_type) && !data_type.is_null() {
@@ -124,17 +124,11 @@ fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                     .into());
                 }
             }
-            match like.escape_char {
-                None | Some('\\') => Ok(Expr::Like(like)),
-                Some(escape) => {
-                    let escape = Expr::Literal(ScalarValue::from(escape.to_string()), None);
-                    let matches = call_of(LIKE_ESCAPE, vec![*like.expr, *like.pattern, escape])?;
-                    Ok(match like.negated {
-                        true => Expr::Not(Box::new(matches)),
-                        false => matches,
-                    })
-                }
+            if let Some(escape) = like.escape_char.take_if(|escape| *escape != '\\') {
+                let escape = Expr::Literal(ScalarValue::from(escape.to_string()), None);
+                like.pattern = Box::new(call_of(LIKE_PATTERN, vec![*like.pattern, escape])?);
             }
+            Ok(Expr::Like(like))
         }
         Expr::ScalarFunction(mut call) => {
             if call.func.name() == "map" {
