@@ -9,6 +9,7 @@
 //! same as in a Postgres protocol's text parameters and results, which use [`parse_value`] and [`Column`] too.
 
 mod build;
+mod bytes_as_base64;
 mod column;
 mod csv;
 mod datetime;
