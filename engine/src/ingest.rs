@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int8Array, Int64Array, RecordBatch, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, Int8Array, Int64Array, RecordBatch,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
 use arrow_schema::{DataType, Schema, TimeUnit};
 use bytes::Bytes;
 use log_store::{BodyKind, Compression, Decoded, NewBatch, PartitionId, Topic};
@@ -50,7 +52,7 @@ pub fn encode_changes(
     topic: &Topic,
     delta: &ChangeBatch,
 ) -> Result<Vec<NewBatch>> {
-    let failed = |error: arrow::error::ArrowError| Error::Internal(error.to_string());
+    let failed = |error: ArrowError| Error::Internal(error.to_string());
     let mut delta = delta.clone();
     if !relation.takes_marks() {
         delta = delta.without_marks().map_err(failed)?;
@@ -319,25 +321,7 @@ pub fn rowtimes(
     let Some(source) = source else {
         return Ok(vec![now; rows.num_rows()].into());
     };
-    let micros: ArrayRef = match source.data_type() {
-        // Whole numbers are milliseconds, as in ksqlDB.
-        DataType::Int64 | DataType::Int32 | DataType::Int16 => {
-            let millis = compute::cast(source, &DataType::Timestamp(TimeUnit::Millisecond, None))
-                .map_err(overflow)?;
-            compute::cast(&millis, &DataType::Timestamp(TimeUnit::Microsecond, None))
-                .map_err(overflow)?
-        }
-        _ => compute::cast(
-            &compute::cast(
-                source,
-                &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
-            )
-            .map_err(overflow)?,
-            &DataType::Timestamp(TimeUnit::Microsecond, None),
-        )
-        .map_err(overflow)?,
-    };
-    let micros = micros.as_primitive::<TimestampMicrosecondType>();
+    let micros = event_times(source).map_err(overflow)?;
     let times: Vec<i64> = (0..micros.len())
         .map(|row| {
             if micros.is_valid(row) {
@@ -363,7 +347,26 @@ pub fn rowtimes(
     Ok(times.into())
 }
 
-fn overflow(error: arrow::error::ArrowError) -> Error {
+/// What a column says of event time, microseconds since the epoch. Whole numbers are milliseconds, as in
+/// ksqlDB; one that is no time is NULL.
+///
+/// # Errors
+/// When the column's type says nothing of time.
+pub fn event_times(
+    column: &ArrayRef,
+) -> std::result::Result<TimestampMicrosecondArray, ArrowError> {
+    let micros = |zone: Option<Arc<str>>| DataType::Timestamp(TimeUnit::Microsecond, zone);
+    let instants = match column.data_type() {
+        DataType::Int64 | DataType::Int32 | DataType::Int16 => {
+            compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?
+        }
+        _ => compute::cast(column, &micros(Some("+00:00".into())))?,
+    };
+    let times = compute::cast(&instants, &micros(None))?;
+    Ok(times.as_primitive::<TimestampMicrosecondType>().clone())
+}
+
+fn overflow(error: ArrowError) -> Error {
     DataError::new(DataErrorKind::DatetimeOverflow, error.to_string()).into()
 }
 

@@ -621,7 +621,6 @@ impl Mill {
         deltas: &Deltas,
     ) -> Result<Vec<ChangeBatch>> {
         let mut output = Vec::new();
-        let stateless = circuit.is_stateless();
         if deltas
             .values()
             .all(|changes| changes.iter().all(|delta| delta.num_rows() == 0))
@@ -632,6 +631,7 @@ impl Mill {
         }
         let mut relations: Vec<RelationId> = deltas.keys().copied().collect();
         relations.sort_unstable();
+        let stateless = circuit.is_stateless();
         for relation in relations {
             for delta in deltas[&relation].iter() {
                 let mut row = 0;
@@ -724,26 +724,6 @@ impl Mill {
                 Ok(None)
             }
         }
-    }
-
-    /// Gives the rows of a stream the times that its `TIMESTAMP` column says. One without such a time is no
-    /// row of it, and goes to the processing log.
-    pub(crate) fn timed(
-        &self,
-        query: &Query,
-        sink: &Relation,
-        output: Vec<ChangeBatch>,
-    ) -> Result<Vec<ChangeBatch>> {
-        let Some(column) = query.timed_by.filter(|_| !output.is_empty()) else {
-            return Ok(output);
-        };
-        let errors = Collector::of_relation(sink);
-        let timed = output
-            .into_iter()
-            .map(|delta| timestamps::timed(delta, sink, column, &errors))
-            .collect::<Result<_>>()?;
-        self.processing_log.write(errors)?;
-        Ok(timed)
     }
 
     /// Sends a query's output on its way to a stream that others write as well.

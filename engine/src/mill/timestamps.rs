@@ -1,19 +1,44 @@
 //! `TIMESTAMP` of a stream that a query writes: a column tells the time of each row.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::DataType;
 
-use crate::catalog::Relation;
+use crate::catalog::{Query, Relation};
 use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::expression::row_as_json;
+use crate::ingest;
+use crate::mill::Mill;
 use crate::operator::{ErrorSink, RowError};
+use crate::processing_log::Collector;
 use crate::records::Pattern;
+
+impl Mill {
+    /// Gives the rows of a stream the times that its `TIMESTAMP` column says. One without such a time is no
+    /// row of it, and goes to the processing log.
+    pub(super) fn timed(
+        &self,
+        query: &Query,
+        sink: &Relation,
+        output: Vec<ChangeBatch>,
+    ) -> Result<Vec<ChangeBatch>> {
+        let Some(column) = query.timed_by.filter(|_| !output.is_empty()) else {
+            return Ok(output);
+        };
+        let errors = Collector::of_relation(sink);
+        let timed = output
+            .into_iter()
+            .map(|delta| timed(delta, sink, column, &errors))
+            .collect::<Result<_>>()?;
+        self.processing_log.write(errors)?;
+        Ok(timed)
+    }
+}
 
 /// The rows with the times that `column` says; those for which it says none are reported and left out. A
 /// row that stands for a null value keeps the time it has.
-pub(super) fn timed(
+fn timed(
     mut delta: ChangeBatch,
     sink: &Relation,
     column: usize,
@@ -57,7 +82,7 @@ pub(super) fn timed(
     }
 }
 
-/// Microseconds since the epoch. Whole numbers are milliseconds, as in ksqlDB.
+/// Microseconds since the epoch.
 fn times(values: &ArrayRef, pattern: Option<&str>) -> Result<Vec<Option<i64>>> {
     if let Some(pattern) = pattern {
         let pattern = Pattern::parse(pattern)
@@ -67,15 +92,6 @@ fn times(values: &ArrayRef, pattern: Option<&str>) -> Result<Vec<Option<i64>>> {
         let texts = texts.as_string::<i32>();
         return Ok(texts.iter().map(|text| pattern.read(text?)).collect());
     }
-    if values.data_type() == &DataType::Int64 {
-        let millis = values.as_primitive::<Int64Type>();
-        return Ok(millis.iter().map(|ms| ms?.checked_mul(1000)).collect());
-    }
-    let micros = compute::cast(
-        values,
-        &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
-    )
-    .map_err(|error| Error::Internal(error.to_string()))?;
-    let micros = micros.as_primitive::<TimestampMicrosecondType>();
+    let micros = ingest::event_times(values).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(micros.iter().collect())
 }
