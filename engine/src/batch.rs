@@ -1,5 +1,6 @@
 //! Batch queries: DataFusion over snapshots, on threads of their own, within a memory budget.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -179,7 +180,18 @@ async fn optimise(
     plan: LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
     let physical = state.create_physical_plan(&plan).await.map_err(execution)?;
-    Ok((physical, state.task_ctx()))
+    // A plan has its functions in it; nobody looks for others by name while it runs.
+    let context = TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        state.runtime_env().clone(),
+    );
+    Ok((physical, Arc::new(context)))
 }
 
 /// Runs a plan to its end, if its result is not too large to be held.

@@ -105,6 +105,7 @@ pub struct StepStatistics {
 pub struct Circuit {
     nodes: Vec<Node>,
     statistics: Vec<StepStatistics>,
+    stateless: bool,
     failed: bool,
 }
 
@@ -155,11 +156,9 @@ pub type Save<'a> = dyn FnMut(&mut dyn StateWriter) -> Result<(), StepError> + '
 pub type Load<'a> = dyn FnMut(&dyn StateReader) -> Result<(), StepError> + 'a;
 
 impl Circuit {
-    /// Whether what comes out depends on what comes in at the same time alone.
+    /// See [`StepPlan::is_stateless`].
     pub fn is_stateless(&self) -> bool {
-        self.nodes
-            .iter()
-            .all(|node| matches!(node.kind, Kind::Source(_) | Kind::Chain(_)))
+        self.stateless
     }
 
     /// Builds the operators of a plan, without state.

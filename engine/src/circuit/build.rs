@@ -78,6 +78,7 @@ pub(super) fn circuit(plan: &StepPlan, options: &CircuitOptions) -> Result<Circu
     Ok(Circuit {
         nodes,
         statistics: statistics.collect(),
+        stateless: plan.is_stateless(),
         failed: false,
     })
 }
@@ -212,11 +213,11 @@ fn kind(plan: &StepPlan, step: &Step, options: &CircuitOptions) -> Result<Kind, 
     };
     Ok(match &step.operator {
         step_plan::Operator::Source(source) => {
-            let passes_marks = options.passes_marks && plan.is_stateless();
+            debug_assert!(!options.passes_marks || plan.is_stateless());
             Kind::Source(Source::new(
                 source.columns.clone(),
                 nullable(&step.schema),
-                passes_marks,
+                options.passes_marks,
             ))
         }
         step_plan::Operator::Constant { rows } => {

@@ -138,6 +138,8 @@ struct Rows {
     window_ends: Vec<Option<i64>>,
     /// Begins with the first record that has one.
     marks: Option<BinaryBuilder>,
+    /// The mark that is being written.
+    mark: Vec<u8>,
     errors: Vec<RecordError>,
     passed_over: usize,
 }
@@ -378,14 +380,13 @@ impl RecordDecoder {
         if self.keep_marks && (null_value || !record.headers.is_empty()) {
             let marks = rows.marks.get_or_insert_default();
             pad(marks, rows.offsets.len());
-            let mut mark = Vec::new();
-            let headers = record.headers;
-            Mark {
+            let mark = Mark {
                 null_value,
-                headers,
-            }
-            .write(&mut mark);
-            marks.append_value(mark);
+                headers: record.headers,
+            };
+            rows.mark.clear();
+            mark.write(&mut rows.mark);
+            marks.append_value(&rows.mark);
         }
         rows.offsets.push(offset);
         Ok(true)

@@ -1,6 +1,6 @@
 //! The database as it was at one moment, for a reader that outlives the steps after it.
 //!
-//! The one place in the engine with `unsafe`: RocksDB's snapshot borrows its database, and a reader
+//! `unsafe`, because RocksDB's snapshot borrows its database, and a reader
 //! has to own both.
 
 #![expect(

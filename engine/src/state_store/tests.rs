@@ -135,3 +135,47 @@ fn a_store_that_cannot_be_opened_is_put_aside() {
     assert_eq!(store.meta().unwrap(), None);
     assert!(path.with_extension("damaged").exists());
 }
+
+#[test]
+fn of_one_key_the_last_entry_counts_whatever_the_order_of_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = StateStore::open(dir.path()).unwrap();
+    let mut first = Checkpoint::default();
+    let mut writer = first.writer("a");
+    writer.delete(b"3");
+    writer.put(b"2", b"old");
+    writer.put(b"1", b"gone");
+    writer.put(b"3", b"came again");
+    writer.put(b"2", b"new");
+    writer.delete(b"1");
+    writer.put(b"0", b"");
+    store.commit(&first, &meta(1)).unwrap();
+    let expected = [("0", ""), ("2", "new"), ("3", "came again")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(entries(&store, "a"), expected);
+}
+
+#[test]
+fn a_store_that_has_settled_has_nothing_to_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = StateStore::open(dir.path()).unwrap();
+    let mut checkpoint = Checkpoint::default();
+    for key in 0..1_000_u32 {
+        let value = [7; 4 << 10];
+        checkpoint.writer("a").put(&key.to_be_bytes(), &value);
+    }
+    store.commit(&checkpoint, &meta(1)).unwrap();
+    let held = |store: &StateStore| {
+        let held = store.db().unwrap();
+        let held = held.property_int_value("rocksdb.cur-size-all-mem-tables");
+        held.unwrap().unwrap()
+    };
+    assert!(held(&store) > CLOSED_BYTES_MAX);
+    store.settle();
+    assert!(held(&store) <= CLOSED_BYTES_MAX);
+    drop(store);
+    let store = StateStore::open(dir.path()).unwrap();
+    assert!(held(&store) <= CLOSED_BYTES_MAX);
+    assert_eq!(entries(&store, "a").len(), 1_000);
+    assert_eq!(store.meta().unwrap(), Some(meta(1)));
+}

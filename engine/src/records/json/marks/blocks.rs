@@ -3,7 +3,7 @@
 //! Invariant of what is unsafe here: a function that needs a feature of the processor is called only where
 //! it has been found, or where the target always has it. The functions themselves take references and
 //! are safe.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "vector registers that not every processor has")]
 
 use super::{BLOCK, Block};
 
