@@ -316,8 +316,13 @@ impl Rewrite for Normalize {
 pub(crate) fn normalize_function(ident: &mut Ident) {
     if ident.quote_style.is_none() {
         ident.value.make_ascii_lowercase();
-        if ident.value.starts_with(|c: char| c.is_ascii_digit()) || ident.value.contains('@') {
+        if !is_word_everywhere(&ident.value) {
             ident.quote_style = Some('"');
         }
     }
+}
+
+/// Whether a word without quotes is one in both dialects: in ksqlDB's it may begin with a digit or contain `@`.
+pub(crate) fn is_word_everywhere(word: &str) -> bool {
+    !word.starts_with(|c: char| c.is_ascii_digit()) && !word.contains('@')
 }

@@ -6,6 +6,7 @@ use super::{Result, StatementParser};
 use crate::{
     ast::{OptionValue, Options, WithOption},
     error::{ParseError, ParseErrorKind},
+    idents::is_word_everywhere,
 };
 
 impl StatementParser<'_> {
@@ -91,7 +92,9 @@ impl StatementParser<'_> {
             Token::Number(digits, _) if sign == "-" => OptionValue::Number(format!("-{digits}")),
             Token::Number(digits, _) => OptionValue::Number(digits.clone()),
             Token::SingleQuotedString(text) if !signed => OptionValue::Text(text.clone()),
-            Token::Word(word) if !signed && word.quote_style.is_none() => {
+            Token::Word(word)
+                if !signed && word.quote_style.is_none() && is_word_everywhere(&word.value) =>
+            {
                 OptionValue::Word(word.value.to_ascii_lowercase())
             }
             Token::Word(word) if !signed => OptionValue::Text(word.value.clone()),

@@ -2,19 +2,13 @@
 
 use tests::{Broker, Db, show};
 
-/// A server, a session in ksqlDB's dialect, and a topic to write to. `None` where kcat is not installed.
+use crate::kafka_sql_topics::{self, produce};
+
+/// A server, a session in ksqlDB's dialect, and kcat. `None` where kcat is not installed.
 async fn start() -> Option<(Broker, Db)> {
-    let mut broker = Broker::start_to_be_killed().await?;
-    broker.kcat(&["-L"], "").await?;
-    let db = broker.server().connect().await;
+    let (broker, db) = kafka_sql_topics::start().await?;
     db.run("SET dialect = 'ksqldb'").await;
     Some((broker, db))
-}
-
-async fn produce(broker: &Broker, topic: &str, records: &[&str]) {
-    let arguments = ["-P", "-t", topic, "-K", ":", "-Z"];
-    let written = broker.kcat(&arguments, records.join("\n")).await;
-    written.expect("kcat is there");
 }
 
 async fn rows(db: &Db, sql: &str) -> Vec<String> {

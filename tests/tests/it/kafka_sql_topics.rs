@@ -7,14 +7,14 @@ use tests::{Broker, Db, show};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server, a session, and kcat. `None` where kcat is not installed.
-async fn start() -> Option<(Broker, Db)> {
+pub async fn start() -> Option<(Broker, Db)> {
     let mut broker = Broker::start_to_be_killed().await?;
     broker.kcat(&["-L"], "").await?;
     let db = broker.server().connect().await;
     Some((broker, db))
 }
 
-async fn produce(broker: &Broker, topic: &str, records: &[&str]) {
+pub async fn produce(broker: &Broker, topic: &str, records: &[&str]) {
     let arguments = ["-P", "-t", topic, "-K", ":", "-Z"];
     let written = broker.kcat(&arguments, records.join("\n")).await;
     written.expect("kcat is there");
