@@ -41,8 +41,8 @@ pub fn for_statement(state: &SessionState) -> SessionState {
     state
 }
 
-/// What the states of statements with this configuration have in common. It takes half a
-/// millisecond to make, a [copy](for_statement) little.
+/// What the states of statements with this configuration have in common. To make it every function is
+/// registered, so it is made once and [copied](for_statement).
 pub fn timeless_state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
     let functions = functions();
     SessionStateBuilder::new()
