@@ -11,7 +11,7 @@ use crate::{
     manifest::{Manifest, TopicEntry},
     partition::PartitionInner,
     reserve::Reserve,
-    topic::TopicInner,
+    topic::{SharedKind, TopicInner},
 };
 
 /// A guard against a slip of the pen, not a design limit.
@@ -31,14 +31,15 @@ impl Log {
         let segment_bytes = config
             .segment_bytes
             .unwrap_or(shared.env.config.segment_bytes_max);
+        let kind = SharedKind::new(config.kind);
         let new = |partition| {
             let partition = PartitionId(partition);
-            PartitionInner::new(&shared.env, id, partition, config.kind, segment_bytes)
+            PartitionInner::new(&shared.env, id, partition, &kind, segment_bytes)
         };
         let partitions = (0..config.partitions).map(new).collect();
         let inner = Arc::new(TopicInner {
             id,
-            kind: config.kind,
+            kind,
             name: config.name.clone(),
             config: RwLock::new(config),
             partitions: RwLock::new(partitions),
@@ -104,7 +105,7 @@ impl Log {
             .unwrap_or(shared.env.config.segment_bytes_max);
         let new = |partition| {
             let partition = PartitionId(partition);
-            PartitionInner::new(&shared.env, id, partition, config.kind, segment_bytes)
+            PartitionInner::new(&shared.env, id, partition, &inner.kind, segment_bytes)
         };
         let partitions: Vec<_> = (config.partitions..total).map(new).collect();
         config.partitions = total;
@@ -220,7 +221,9 @@ impl Shared {
             clean &= partitions
                 .iter()
                 .all(|partition| partition.state.read().frozen.is_none());
-            if topic.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync {
+            if topic.kind.get() == TopicKind::Ingested
+                && self.env.config.durability == Durability::Sync
+            {
                 continue;
             }
             let frontier = *topic.frontier.borrow();
@@ -279,7 +282,7 @@ impl Shared {
         let topics = topics
             .iter()
             .map(|topic| {
-                let ingested = topic.kind == TopicKind::Ingested;
+                let ingested = topic.kind.get() == TopicKind::Ingested;
                 let mut partitions = topic.partitions();
                 if let Some((growing, new)) = &state.growing
                     && *growing == topic.id

@@ -42,6 +42,17 @@ impl Log {
         Ok(())
     }
 
+    /// Lets clients append to a derived topic from now on, durably: it becomes an ingested one, what it holds keeps its
+    /// place and its epochs, and later rows get epochs of their own. Its writer must have ended. Does nothing to a topic
+    /// that is ingested already. Blocks for the disk.
+    ///
+    /// # Errors
+    /// When its rows or the manifest cannot be made durable; it is then what it was before. If even that cannot be
+    /// written down, nobody can append to it before the next start.
+    pub fn make_ingested(&self, topic: TopicId) -> Result<(), LogError> {
+        self.shared.make_ingested(topic)
+    }
+
     /// Makes everything appended to derived topics durable: before the checkpoint that relies on it. Blocks for the disk.
     pub fn sync_derived(&self, topics: &[TopicId]) -> Result<(), LogError> {
         self.shared.sync_derived(topics)
@@ -131,6 +142,37 @@ impl Shared {
         }
         self.count_appended(bytes);
         Ok(offsets)
+    }
+
+    fn make_ingested(&self, topic: TopicId) -> Result<(), LogError> {
+        self.check_usable()?;
+        let mut manifest = self.manifest.lock();
+        let topic = self.topic(topic)?;
+        if topic.kind.get() == TopicKind::Ingested {
+            return Ok(());
+        }
+        // The manifest lists what is synced, and behind that recovery must find whole epochs only.
+        for partition in topic.partitions() {
+            let mut writer = partition.writer.lock();
+            partition.check_writable()?;
+            partition.sync(&mut writer)?;
+        }
+        let become_kind = |kind| {
+            topic.config.write().kind = kind;
+            topic.kind.set(kind);
+        };
+        become_kind(TopicKind::Ingested);
+        let written = self.write_manifest_locked(&mut manifest, false);
+        if let Err(error) = &written {
+            become_kind(TopicKind::Derived);
+            // One copy may say otherwise already, and recovery would take the newer one's word.
+            if self.write_manifest_locked(&mut manifest, false).is_err() {
+                for partition in topic.partitions() {
+                    partition.poison(error);
+                }
+            }
+        }
+        written
     }
 
     fn sync_derived(&self, topics: &[TopicId]) -> Result<(), LogError> {

@@ -21,12 +21,12 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     BodyCodec, Clock, Corruption, Disk, Epoch, LogConfig, LogError, Offset, PartitionId, TopicId,
-    TopicKind,
     manifest::{PartitionEntry, SegmentEntry},
     producers::Producers,
     sealed::Sealed,
     segment::{SEGMENT_HEADER_LEN, Segment, Summary},
     tail::{Tail, TailBudget},
+    topic::SharedKind,
     waiting::Waiters,
 };
 
@@ -57,7 +57,7 @@ pub(crate) enum Health {
 pub(crate) struct PartitionInner {
     pub topic: TopicId,
     pub id: PartitionId,
-    pub kind: TopicKind,
+    pub kind: Arc<SharedKind>,
     pub dir: PathBuf,
     pub env: Arc<Env>,
     pub state: RwLock<PartitionState>,
@@ -100,13 +100,13 @@ impl PartitionInner {
         env: &Arc<Env>,
         topic: TopicId,
         id: PartitionId,
-        kind: TopicKind,
+        kind: &Arc<SharedKind>,
         segment_bytes: u64,
     ) -> Arc<Self> {
         Arc::new(PartitionInner {
             topic,
             id,
-            kind,
+            kind: kind.clone(),
             dir: env.config.dir.join(dir_name(topic, id)),
             env: env.clone(),
             state: RwLock::new(PartitionState {

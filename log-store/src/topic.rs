@@ -1,6 +1,9 @@
 //! A topic as its users hold it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -10,9 +13,31 @@ use crate::{
     partition::{Env, PartitionInner},
 };
 
+/// The kind of a topic, which its partitions share: a derived topic may become an ingested one
+/// ([`crate::Log::make_ingested`]).
+#[derive(Debug)]
+pub(crate) struct SharedKind(AtomicBool);
+
+impl SharedKind {
+    pub fn new(kind: TopicKind) -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(kind == TopicKind::Derived)))
+    }
+
+    pub fn get(&self) -> TopicKind {
+        match self.0.load(Ordering::Acquire) {
+            true => TopicKind::Derived,
+            false => TopicKind::Ingested,
+        }
+    }
+
+    pub fn set(&self, kind: TopicKind) {
+        self.0.store(kind == TopicKind::Derived, Ordering::Release);
+    }
+}
+
 pub(crate) struct TopicInner {
     pub id: TopicId,
-    pub kind: TopicKind,
+    pub kind: Arc<SharedKind>,
     pub name: String,
     pub config: RwLock<TopicConfig>,
     /// May grow; see [`crate::Log::add_partitions`].
@@ -51,12 +76,13 @@ impl TopicInner {
     }
 
     pub fn expect_kind(&self, kind: TopicKind) -> Result<(), LogError> {
-        if self.kind == kind {
+        let is = self.kind.get();
+        if is == kind {
             return Ok(());
         }
         Err(LogError::WrongKind {
             topic: self.id,
-            is: match self.kind {
+            is: match is {
                 TopicKind::Ingested => "not a derived topic",
                 TopicKind::Derived => "written by its query only",
             },
@@ -83,7 +109,7 @@ impl Topic {
 
     /// Who gives its epochs.
     pub fn kind(&self) -> TopicKind {
-        self.inner.kind
+        self.inner.kind.get()
     }
 
     /// Its configuration as of now.
@@ -109,7 +135,7 @@ impl Topic {
     /// topic's frontier if it is derived (its writer may be ahead of that).
     pub fn visible_end(&self, id: PartitionId) -> Result<Offset, LogError> {
         let partition = self.partition(id)?;
-        match self.inner.kind {
+        match self.kind() {
             TopicKind::Ingested => Ok(partition.end_offset()),
             TopicKind::Derived => partition.offset_of_epoch(self.frontier()),
         }
@@ -118,7 +144,7 @@ impl Topic {
     /// The epoch through which the topic is complete: the sealed epoch if it is ingested, what its writer said if it is
     /// derived (after a restart: what was durable).
     pub fn frontier(&self) -> Epoch {
-        match self.inner.kind {
+        match self.kind() {
             TopicKind::Ingested => self.inner.env.sealed.epoch(),
             TopicKind::Derived => *self.inner.frontier.borrow(),
         }
@@ -126,7 +152,7 @@ impl Topic {
 
     /// Wakes whenever the frontier advances.
     pub fn frontier_watch(&self) -> watch::Receiver<Epoch> {
-        match self.inner.kind {
+        match self.kind() {
             TopicKind::Ingested => self.inner.env.sealed.watch(),
             TopicKind::Derived => self.inner.frontier.subscribe(),
         }

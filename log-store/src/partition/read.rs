@@ -68,7 +68,7 @@ impl Partition {
         bytes_max: usize,
         up_to: Epoch,
     ) -> Result<Vec<StoredBatch>, LogError> {
-        let up_to = match self.inner.kind {
+        let up_to = match self.inner.kind.get() {
             TopicKind::Ingested => up_to.min(self.inner.env.sealed.epoch()),
             TopicKind::Derived => up_to,
         };

@@ -141,7 +141,7 @@ impl PartitionInner {
 
     /// Whether appends are acknowledged only when they are on disk.
     pub fn syncs_each_append(&self) -> bool {
-        self.kind == TopicKind::Ingested && self.env.config.durability == Durability::Sync
+        self.kind.get() == TopicKind::Ingested && self.env.config.durability == Durability::Sync
     }
 
     /// Makes all that was written durable, names included. Poisons the partition if that fails: the system may have

@@ -14,7 +14,7 @@ use super::{
     tail::{FoundPartition, Stop, TailBatch},
 };
 use crate::{
-    Epoch, LogError, OpenMode, TopicKind,
+    Epoch, LogError, OpenMode, TopicId, TopicKind,
     batch::body_range,
     log::{Shared, Topics},
     manifest::{Manifest, SegmentEntry, TopicEntry},
@@ -22,7 +22,7 @@ use crate::{
     producers::Producers,
     segment::{SEGMENT_HEADER_LEN, Segment, SegmentId, parse_file_name},
     tail::Tail,
-    topic::TopicInner,
+    topic::{SharedKind, TopicInner},
     waiting::Waiters,
 };
 
@@ -47,6 +47,9 @@ pub(super) fn apply(
         garbage: Vec::new(),
         cuts: Vec::new(),
     };
+    let kinds: HashMap<TopicId, Arc<SharedKind>> = (manifest.topics.iter())
+        .map(|entry| (entry.id, SharedKind::new(entry.config.kind)))
+        .collect();
     let mut partitions: HashMap<_, Vec<Arc<PartitionInner>>> = HashMap::new();
     for partition in found {
         let topic = partition.topic;
@@ -54,12 +57,21 @@ pub(super) fn apply(
         let segment_bytes = config
             .and_then(|entry| entry.config.segment_bytes)
             .unwrap_or(env.config.segment_bytes_max);
-        let opened = open_partition(env, partition, sealed, segment_bytes, &mut applied, report)?;
+        let kind = kinds[&topic].clone();
+        let opened = open_partition(
+            env,
+            partition,
+            kind,
+            sealed,
+            segment_bytes,
+            &mut applied,
+            report,
+        )?;
         partitions.entry(topic).or_default().push(opened);
     }
     for entry in &manifest.topics {
         let partitions = partitions.remove(&entry.id).unwrap_or_default();
-        let topic = open_topic(env, entry, partitions);
+        let topic = open_topic(env, entry, kinds[&entry.id].clone(), partitions);
         applied.topics.by_name.insert(topic.name.clone(), topic.id);
         applied.topics.by_id.insert(topic.id, topic);
     }
@@ -70,11 +82,12 @@ pub(super) fn apply(
 fn open_topic(
     env: &Arc<Env>,
     entry: &TopicEntry,
+    kind: Arc<SharedKind>,
     partitions: Vec<Arc<PartitionInner>>,
 ) -> Arc<TopicInner> {
     Arc::new(TopicInner {
         id: entry.id,
-        kind: entry.config.kind,
+        kind,
         name: entry.config.name.clone(),
         config: RwLock::new(entry.config.clone()),
         partitions: RwLock::new(partitions),
@@ -88,6 +101,7 @@ fn open_topic(
 fn open_partition(
     env: &Arc<Env>,
     mut found: FoundPartition,
+    kind: Arc<SharedKind>,
     sealed: Epoch,
     segment_bytes: u64,
     applied: &mut Applied,
@@ -110,6 +124,7 @@ fn open_partition(
             return Ok(in_place(
                 env,
                 found,
+                kind,
                 segment_bytes,
                 Health::Damaged(damage),
                 frozen,
@@ -201,6 +216,7 @@ fn open_partition(
                 return Ok(in_place(
                     env,
                     found,
+                    kind,
                     segment_bytes,
                     Health::Poisoned(reason),
                     frozen,
@@ -214,7 +230,7 @@ fn open_partition(
     Ok(Arc::new(PartitionInner {
         topic: found.topic,
         id: found.id,
-        kind: found.kind,
+        kind,
         dir: found.dir,
         env: env.clone(),
         state: RwLock::new(PartitionState {
@@ -283,6 +299,7 @@ fn listed(env: &Arc<Env>, found: &FoundPartition) -> Vec<Arc<Segment>> {
 fn in_place(
     env: &Arc<Env>,
     found: FoundPartition,
+    kind: Arc<SharedKind>,
     segment_bytes: u64,
     health: Health,
     frozen: crate::manifest::PartitionEntry,
@@ -334,7 +351,7 @@ fn in_place(
     Arc::new(PartitionInner {
         topic: found.topic,
         id: found.id,
-        kind: found.kind,
+        kind,
         dir: found.dir,
         env: env.clone(),
         state: RwLock::new(state),
