@@ -46,7 +46,7 @@ pub struct Relation {
     pub partitions: u32,
     /// Column whose value is the row's event time.
     pub timestamp: Option<usize>,
-    /// The query that writes it; nobody else may.
+    /// The query that alone writes it, at the epochs of its input.
     pub written_by: Option<String>,
     /// Whether that query was terminated, so that the relation stays as it is.
     #[serde(default)]
@@ -461,6 +461,24 @@ impl Catalog {
             .into_iter()
             .filter(|query| query.sink == relation)
             .collect()
+    }
+
+    /// What changes when a stream that a query makes becomes one that others write as well.
+    pub fn sharing(&self, stream: RelationId) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if let Some(relation) = self.relation(stream) {
+            let mut shared = Relation::clone(relation);
+            shared.written_by = None;
+            shared.terminated = false;
+            shared.read_only = false;
+            changes.push(Change::PutRelation(Box::new(shared)));
+        }
+        for query in self.writers(stream) {
+            let mut inserts = Query::clone(query);
+            inserts.sink_kind = SinkKind::Insert;
+            changes.push(Change::PutQuery(Box::new(inserts)));
+        }
+        changes
     }
 
     /// Whether `from`'s rows, by way of queries, come to `to`.

@@ -10,10 +10,10 @@ use parking_lot::RwLock;
 
 use crate::auth::{AuthMode, Logins};
 use crate::body_codec::Schemas;
-use crate::catalog::{self, CATALOG_TOPIC, Catalog, Change, Relation, RelationKind};
+use crate::catalog::{self, CATALOG_TOPIC, Catalog, Change, Relation, RelationId, RelationKind};
 use crate::error::{Error, Result};
 use crate::ingest;
-use crate::mill::{Mill, MillConfig};
+use crate::mill::{Mill, MillConfig, finish_sharing};
 use crate::processing_log::{self, PROCESSING_LOG, ProcessingLog};
 use crate::records::RecordFormat;
 use crate::session::{Session, SessionParameters};
@@ -113,6 +113,7 @@ impl Engine {
             catalog.apply(vec![change]);
         }
         drop_orphans(&log, &catalog);
+        finish_sharing(&log, &catalog)?;
         show_derived(&log)?;
         for relation in catalog.relations() {
             if let Some(topic) = relation.topic.filter(|_| !relation.over_records) {
@@ -221,6 +222,31 @@ impl Engine {
             .map_err(|error| Error::Internal(format!("a definition failed: {error}")))?
     }
 
+    /// Lets others write a stream that a query makes ([`crate::mill`]'s `sharing`), durably and visibly. Once begun, it
+    /// happens even if the client does not wait for it.
+    pub(crate) async fn share_stream(
+        self: &Arc<Self>,
+        ddl: DdlGuard,
+        stream: RelationId,
+    ) -> Result<DdlGuard> {
+        let engine = self.clone();
+        let sharing = tokio::task::spawn_blocking(move || {
+            let mut catalog = Catalog::clone(&engine.catalog());
+            let changes = catalog.sharing(stream);
+            let record = catalog_record(&engine.catalog_topic, &changes)?;
+            catalog.apply(changes);
+            let shared = engine.mill.share(&catalog, stream, record);
+            if shared.is_ok() {
+                *engine.catalog.write() = Arc::new(catalog);
+                engine.catalog_changed.notify_waiters();
+            }
+            shared.map(|()| ddl)
+        });
+        sharing
+            .await
+            .map_err(|error| Error::Internal(format!("a stream could not be shared: {error}")))?
+    }
+
     /// Wall-clock time in microseconds since the epoch UTC; never goes back while the process lives.
     pub(crate) fn now(&self) -> i64 {
         let now = chrono::Utc::now().timestamp_micros();
@@ -279,8 +305,12 @@ fn replay(topic: &Topic) -> Result<Catalog> {
 }
 
 fn append_changes(log: &Log, topic: &Topic, changes: &[Change]) -> Result<log_store::AppendHandle> {
+    Ok(log.append(vec![catalog_record(topic, changes)?]))
+}
+
+fn catalog_record(topic: &Topic, changes: &[Change]) -> Result<log_store::NewBatch> {
     let body = catalog::encode(changes)?;
-    Ok(log.append(vec![ingest::raw_batch(topic, body, 0)]))
+    Ok(ingest::raw_batch(topic, body, 0))
 }
 
 fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {

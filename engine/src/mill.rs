@@ -25,6 +25,7 @@ pub mod query;
 mod reading;
 pub mod relation;
 mod restore;
+mod sharing;
 pub mod subscription;
 mod timestamps;
 
@@ -48,6 +49,7 @@ use crate::state_store::StateStore;
 use cursor::TopicCursor;
 use query::{Binding, Deltas, QueryState, Standing};
 use relation::RelationState;
+pub(crate) use sharing::finish_sharing;
 use subscription::SubscriptionInbox;
 
 /// A round takes about this much from a partition, so that a long way to the present is cut into

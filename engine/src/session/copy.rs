@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::error::{Result, StatementError, StatementErrorKind};
 use crate::formats::{RowDecoder, RowEncoder, Zone};
 use crate::response::{CopyData, CopyIn, CopyOut, Response, Rows};
-use crate::session::plan::check_writable;
+use crate::session::plan::check_insertable;
 use crate::session::{Session, dml, relation_name};
 
 /// A COPY is one append, and so all or nothing, up to this many bytes; beyond it is several.
@@ -58,13 +58,16 @@ impl Session {
             .with_hint("A COPY is atomic by itself.")
             .into());
         }
-        let relation = self
+        let mut relation = self
             .engine
             .catalog()
             .expect_relation(&relation_name(name)?)?
             .clone();
-        check_writable(&relation)?;
+        check_insertable(&relation)?;
         let positions = copied_columns(&relation, columns)?;
+        if relation.written_by.is_some() {
+            relation = self.share(&relation).await?;
+        }
         let schema = crate::formats::project(&relation.columns, &positions);
         let zone = Zone::parse(self.settings.time_zone()).unwrap_or(Zone::UTC);
         Ok(Response::CopyIn(Box::new(Loading {

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::ingest::{self, Write};
 use crate::response::Response;
-use crate::session::plan::{Planned, check_base_table, check_writable, is_continuous};
+use crate::session::plan::{Planned, check_base_table, check_insertable, is_continuous};
 use crate::session::{Session, done, relation_name};
 
 impl Session {
@@ -26,8 +26,8 @@ impl Session {
         parameters: &[ScalarValue],
     ) -> Result<Response> {
         let name = relation_name(&insert.relation)?;
-        let relation = self.engine.catalog().expect_relation(&name)?.clone();
-        check_writable(&relation)?;
+        let mut relation = self.engine.catalog().expect_relation(&name)?.clone();
+        check_insertable(&relation)?;
         let is_query = matches!(insert.source, InsertSource::Query(_));
         let plan = self.insert_planning(insert, parameters)?;
         let state = self.engine.batch.state(self.settings.time_zone());
@@ -47,6 +47,9 @@ impl Session {
             return self
                 .insert_continuously(insert, &relation, statement, parameters)
                 .await;
+        }
+        if relation.written_by.is_some() {
+            relation = self.share(&relation).await?;
         }
         // A table's rows may depend on the table itself; what is read is taken before writing.
         let guard = self.lock_for_write(relation.id, false).await?;

@@ -329,6 +329,15 @@ pub fn check_writable(relation: &crate::catalog::Relation) -> Result<()> {
     Ok(())
 }
 
+/// As [`check_writable`], of rows that are only added: they may go into a stream that a query makes as well, which is
+/// then shared ([`crate::session::Session::share`]).
+pub fn check_insertable(relation: &crate::catalog::Relation) -> Result<()> {
+    match (relation.kind, &relation.written_by) {
+        (RelationKind::Stream, Some(_)) => Ok(()),
+        _ => check_writable(relation),
+    }
+}
+
 /// Refuses what needs a table.
 pub fn check_base_table(relation: &crate::catalog::Relation, verb: &str) -> Result<()> {
     if relation.kind == RelationKind::Stream {

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::response::Response;
+use crate::session::plan::check_insertable;
 use crate::session::{Session, done};
 
 impl Session {
@@ -25,7 +26,10 @@ impl Session {
             return Err(Error::Internal("only a query runs continuously".into()));
         };
         let engine = self.engine.clone();
-        let ddl = engine.lock_ddl().await;
+        if let Some(writer) = &relation.written_by {
+            engine.mill.caught_up(writer).await?;
+        }
+        let mut ddl = engine.lock_ddl().await;
         let catalog = engine.catalog();
         self.warn_of_transaction("INSERT INTO … SELECT");
         let planned = self.plan_insert(insert, parameters).await?;
@@ -81,6 +85,12 @@ impl Session {
             sequence: number,
             state_limit: self.settings.state_limit(),
         };
+        if catalog
+            .relation(relation.id)
+            .is_some_and(|now| now.written_by.is_some())
+        {
+            ddl = self.engine.share_stream(ddl, relation.id).await?;
+        }
         let changes = vec![Change::PutQuery(Box::new(query.clone()))];
         self.engine
             .commit_changes(ddl, changes, move |engine, catalog| {
@@ -90,6 +100,22 @@ impl Session {
             .await?;
         self.notice(format!("query {id} runs until it is terminated"));
         Ok(done("INSERT 0 0"))
+    }
+
+    /// Lets others write a stream that a query makes, from now on; gives it as it then is.
+    pub(super) async fn share(&mut self, stream: &Relation) -> Result<Arc<Relation>> {
+        if let Some(writer) = &stream.written_by {
+            self.engine.mill.caught_up(writer).await?;
+        }
+        let ddl = self.engine.lock_ddl().await;
+        let now = |engine: &Engine| engine.catalog().expect_relation(&stream.name).cloned();
+        let relation = now(&self.engine)?;
+        if relation.id != stream.id || relation.written_by.is_none() {
+            check_insertable(&relation)?;
+            return Ok(relation);
+        }
+        self.engine.share_stream(ddl, relation.id).await?;
+        now(&self.engine)
     }
 
     pub(super) async fn terminate(&mut self, target: &QueryTarget) -> Result<Response> {

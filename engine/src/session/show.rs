@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 use sql::ast::{Describe, List, ListTarget, OptionValue, Set, SetScope, SetValue, VariableTarget};
 
-use crate::catalog::{Catalog, Query, QueryStatus, Relation, RelationKind, SinkKind};
+use crate::catalog::{Catalog, Query, QueryStatus, Relation, RelationKind};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::Standing;
 use crate::pg_catalog::SystemTables;
@@ -123,9 +123,9 @@ impl Session {
         };
         vec![
             query.id.clone(),
-            match query.sink_kind {
-                SinkKind::Derived => "PERSISTENT".to_owned(),
-                SinkKind::Insert => "INSERT".to_owned(),
+            match query.was_made_with(query.sink) {
+                true => "PERSISTENT".to_owned(),
+                false => "INSERT".to_owned(),
             },
             status,
             catalog

@@ -81,7 +81,12 @@ impl Topics {
         let (kind, name) = (relation.kind_name(), &relation.name);
         if let Some(query) = &relation.written_by {
             return Err(refused(format!(
-                "{kind} \"{name}\" is maintained by query {query}"
+                "{kind} \"{name}\" is maintained by query {query}{}",
+                match relation.kind {
+                    RelationKind::Stream =>
+                        "; once there was an INSERT INTO it, others may write it too",
+                    RelationKind::Table => "",
+                }
             )));
         }
         if relation.read_only {

@@ -1,6 +1,7 @@
 //! What must hold when queries are paused, resumed and created while others turn, and after crashes:
 //! each row counts once everywhere.
 
+mod sharing;
 mod state;
 
 use std::path::Path;

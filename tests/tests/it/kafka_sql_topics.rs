@@ -172,6 +172,59 @@ async fn a_query_is_replaced_and_its_topic_is_given_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_a_query_makes_takes_rows_of_others() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "s", &["a:{\"V\": 1}", "b:{\"V\": 2}"]).await;
+    produce(&broker, "t", &["c:{\"V\": 3}"]).await;
+    let source = |name: &str| {
+        format!(
+            "CREATE STREAM {name} (k STRING KEY, v INT) WITH (kafka_topic = '{name}', value_format = 'JSON')"
+        )
+    };
+    db.run("SET dialect = 'ksqldb'").await;
+    for statement in [
+        source("s").as_str(),
+        source("t").as_str(),
+        "CREATE STREAM d AS SELECT k, v * 2 AS v FROM s",
+        "CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM d GROUP BY k",
+    ] {
+        db.run(statement).await;
+    }
+    let mut expected = "0 a={\"V\":2}\n1 b={\"V\":4}\n".to_owned();
+    wait_for(&broker, "D", &expected).await;
+    // One row at a time, so that their order is known.
+    db.run("INSERT INTO d SELECT * FROM t").await;
+    expected += "2 c={\"V\":3}\n";
+    wait_for(&broker, "D", &expected).await;
+    db.run("INSERT INTO d (k, v) VALUES ('v', 4)").await;
+    expected += "3 v={\"V\":4}\n";
+    wait_for(&broker, "D", &expected).await;
+    produce(&broker, "D", &["x:{\"V\": 5}"]).await;
+    expected += "4 x={\"V\":5}\n";
+    wait_for(&broker, "D", &expected).await;
+    let queries = db.rows("SHOW QUERIES").await;
+    assert_eq!(queries.len(), 3);
+    assert_eq!(db.error_code("DROP STREAM d").await, "2BP01");
+
+    broker.server().crash().await;
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    produce(&broker, "s", &["a:{\"V\": 3}"]).await;
+    expected += "5 a={\"V\":6}\n";
+    wait_for(&broker, "D", &expected).await;
+    produce(&broker, "t", &["c:{\"V\": 7}"]).await;
+    expected += "6 c={\"V\":7}\n";
+    wait_for(&broker, "D", &expected).await;
+    db.run("FLUSH").await;
+    let counted = db.rows("SELECT k, n FROM n").await;
+    let mut counted: Vec<String> = counted.iter().map(show).collect();
+    counted.sort();
+    assert_eq!(counted, ["a|2", "b|1", "c|2", "v|1", "x|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_goes_with_its_relation_if_that_is_said() {
     let Some((broker, db)) = start().await else {
         return;
