@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{LoginSecret, User};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
+use crate::processing_log::PROCESSING_LOG;
 use crate::records::RecordFormat;
 
 /// The topic that the catalog is replayed from.
@@ -372,7 +373,12 @@ impl Catalog {
     }
 
     pub fn relation_by_name(&self, name: &str) -> Option<&Arc<Relation>> {
-        self.relations.get(self.by_name.get(name)?)
+        let id = self.by_name.get(name).or_else(|| match name {
+            // As ksqlDB's dialect, in which names are upper-case, calls it.
+            "PROCESSING_LOG" | "KSQL_PROCESSING_LOG" => self.by_name.get(PROCESSING_LOG),
+            _ => None,
+        })?;
+        self.relations.get(id)
     }
 
     /// Finds a relation or says which there is.

@@ -10,6 +10,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
+use arrow::util::display::array_value_to_string;
 use arrow_schema::{DataType, Schema, TimeUnit};
 use bytes::Bytes;
 use log_store::{BodyKind, Compression, Decoded, NewBatch, PartitionId, Topic};
@@ -19,7 +20,7 @@ use crate::catalog::{Relation, RelationKind, mark_field};
 use crate::change_batch::ChangeBatch;
 use crate::error::{DataError, DataErrorKind, Error, Result, StatementError, StatementErrorKind};
 use crate::records::partition::partition_of_key;
-use crate::records::{BatchBuilder, Codec, RecordEncoder};
+use crate::records::{BatchBuilder, Codec, Pattern, RecordEncoder};
 use crate::state::exchange;
 
 /// Rows of one append at the most; more are cut into several batches of the same epoch.
@@ -307,10 +308,10 @@ fn partition(
 }
 
 /// Event times of rows about to be written: given, else from the relation's timestamp column, else
-/// now.
+/// now; now also where that is NULL.
 ///
 /// # Errors
-/// When an event time lies before 1970 or more than a day ahead of now.
+/// When a value is no time, or one before 1970 or more than a day ahead of now.
 pub fn rowtimes(
     relation: &Relation,
     rows: &RecordBatch,
@@ -321,16 +322,21 @@ pub fn rowtimes(
     let Some(source) = source else {
         return Ok(vec![now; rows.num_rows()].into());
     };
-    let micros = event_times(source).map_err(overflow)?;
-    let times: Vec<i64> = (0..micros.len())
-        .map(|row| {
-            if micros.is_valid(row) {
-                micros.value(row)
-            } else {
-                now
-            }
-        })
-        .collect();
+    let pattern = relation.format.timestamp_format.as_deref();
+    let micros = event_times(source, pattern.filter(|_| given.is_none())).map_err(overflow)?;
+    let no_time = |row: &usize| micros.is_null(*row) && source.is_valid(*row);
+    if let Some(row) = (0..micros.len()).find(no_time) {
+        let shown = array_value_to_string(source, row).map_err(overflow)?;
+        return Err(DataError::new(
+            DataErrorKind::InvalidDatetime,
+            format!(
+                "\"{shown}\" is no event time for a row in \"{}\"",
+                relation.name
+            ),
+        )
+        .into());
+    }
+    let times: Vec<i64> = micros.iter().map(|time| time.unwrap_or(now)).collect();
     let acceptable = 0..=now.saturating_add(ROWTIME_AHEAD_MAX);
     if let Some(wild) = times.iter().find(|time| !acceptable.contains(time)) {
         let shown = chrono::DateTime::from_timestamp_micros(*wild)
@@ -348,13 +354,20 @@ pub fn rowtimes(
 }
 
 /// What a column says of event time, microseconds since the epoch. Whole numbers are milliseconds, as in
-/// ksqlDB; one that is no time is NULL.
+/// ksqlDB; text is read by the pattern of `TIMESTAMP_FORMAT`, if there is one. What is no time is NULL.
 ///
 /// # Errors
-/// When the column's type says nothing of time.
+/// When the column's type says nothing of time, or the pattern is none.
 pub fn event_times(
     column: &ArrayRef,
+    pattern: Option<&str>,
 ) -> std::result::Result<TimestampMicrosecondArray, ArrowError> {
+    if let Some(pattern) = pattern {
+        let pattern = Pattern::parse(pattern).map_err(ArrowError::ParseError)?;
+        let texts = compute::cast(column, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        return Ok(texts.iter().map(|text| pattern.read(text?)).collect());
+    }
     let micros = |zone: Option<Arc<str>>| DataType::Timestamp(TimeUnit::Microsecond, zone);
     let instants = match column.data_type() {
         DataType::Int64 | DataType::Int32 | DataType::Int16 => {

@@ -1,8 +1,6 @@
 //! `TIMESTAMP` of a stream that a query writes: a column tells the time of each row.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use arrow::compute;
-use arrow::datatypes::DataType;
+use arrow::array::BooleanArray;
 
 use crate::catalog::{Query, Relation};
 use crate::change_batch::ChangeBatch;
@@ -12,7 +10,6 @@ use crate::ingest;
 use crate::mill::Mill;
 use crate::operator::{ErrorSink, RowError};
 use crate::processing_log::Collector;
-use crate::records::Pattern;
 
 impl Mill {
     /// Gives the rows of a stream the times that its `TIMESTAMP` column says. One without such a time is no
@@ -49,14 +46,15 @@ fn timed(
             Error::Internal(format!("the rows of \"{}\" lack their time", sink.name))
         })?;
     let pattern = sink.format.timestamp_format.as_deref();
-    let times = times(values, pattern)?;
+    let times =
+        ingest::event_times(values, pattern).map_err(|error| Error::Internal(error.to_string()))?;
     let in_key = sink.format.key_columns.contains(&column);
     let null_values = delta.null_values().filter(|_| !in_key);
     let keeps = |row: usize| null_values.as_ref().is_some_and(|nulls| nulls.value(row));
     let name = sink.columns.field(column).name();
     let mut rowtimes = Vec::with_capacity(times.len());
     let mut good = Vec::with_capacity(times.len());
-    for (row, time) in times.into_iter().enumerate() {
+    for (row, time) in times.iter().enumerate() {
         let time = match keeps(row) {
             true => Some(delta.rowtimes[row]),
             false => time.filter(|time| *time >= 0),
@@ -80,18 +78,4 @@ fn timed(
         false => (delta.filter(&BooleanArray::from(good)))
             .map_err(|error| Error::Internal(error.to_string())),
     }
-}
-
-/// Microseconds since the epoch.
-fn times(values: &ArrayRef, pattern: Option<&str>) -> Result<Vec<Option<i64>>> {
-    if let Some(pattern) = pattern {
-        let pattern = Pattern::parse(pattern)
-            .map_err(|reason| Error::Internal(format!("timestamp format: {reason}")))?;
-        let texts = compute::cast(values, &DataType::Utf8)
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        let texts = texts.as_string::<i32>();
-        return Ok(texts.iter().map(|text| pattern.read(text?)).collect());
-    }
-    let micros = ingest::event_times(values).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(micros.iter().collect())
 }

@@ -64,6 +64,7 @@ impl Session {
         self.warn_of_transaction(word);
         let options = TopicOptions::parse(&create.options)?;
         let columns = columns(create)?;
+        check_headers(&columns)?;
         let timestamp = timestamp_column(
             &columns.schema,
             options.timestamp.as_deref(),
@@ -77,7 +78,8 @@ impl Session {
             None,
             self.settings.default_formats(),
         )?;
-        let topic_name = options.topic.clone().unwrap_or_else(|| name.clone());
+        let topic_name = options.topic_or(&name);
+        options.check_window(kind, catalog.topic(&topic_name).is_some())?;
         let mut relation = Relation {
             id: next_relation_id(&catalog)?,
             name,
@@ -101,6 +103,8 @@ impl Session {
         match catalog.topic(&relation.topic_name) {
             Some(entry) => self.read_records_of(&mut relation, entry, &options)?,
             None => {
+                // ksqlDB keeps the headers of what Kafka's producers send, whatever columns there are.
+                relation.has_marks = kind == RelationKind::Stream && relation.dialect == "ksqldb";
                 let topic = self
                     .create_topic(TopicConfig {
                         retention_ms: options.retention_ms,
@@ -203,6 +207,7 @@ impl Session {
             RelationKind::Table => OutputKind::Table,
         };
         let options = TopicOptions::parse(&create.options)?;
+        options.check_no_window()?;
         let lowered = self
             .plan_continuous(&create.query, output, parameters)
             .await?;
@@ -388,10 +393,7 @@ impl Session {
         format.key_is_computed |= !create.query.partition_by.is_empty();
         Ok(Relation {
             id: 0,
-            topic_name: options
-                .topic
-                .clone()
-                .unwrap_or_else(|| self.settings.topic_of_result(&name)),
+            topic_name: options.topic_or(&self.settings.topic_of_result(&name)),
             name,
             kind,
             columns,
@@ -923,6 +925,51 @@ fn columns(create: &CreateSource) -> Result<Columns> {
         record_key,
         headers,
     })
+}
+
+/// Refuses header columns that no record could be read into, and those that contradict each other.
+fn check_headers(columns: &Columns) -> Result<()> {
+    let refuse = |message: String| -> Result<()> {
+        Err(StatementError::new(StatementErrorKind::InvalidDefinition, message).into())
+    };
+    for (index, header) in columns.headers.iter().enumerate() {
+        let field = columns.schema.field(header.column);
+        let is_pair = |element: &DataType| match element {
+            DataType::Struct(pair) if pair.len() == 2 => {
+                pair[0].name().eq_ignore_ascii_case("key")
+                    && *pair[0].data_type() == DataType::Utf8
+                    && pair[1].name().eq_ignore_ascii_case("value")
+                    && *pair[1].data_type() == DataType::Binary
+            }
+            _ => false,
+        };
+        let fits = match (&header.name, field.data_type()) {
+            (None, DataType::List(element)) => is_pair(element.data_type()),
+            (None, _) => false,
+            // Checked where it is declared.
+            (Some(_), _) => true,
+        };
+        if !fits {
+            return refuse(format!(
+                "invalid type for HEADERS column: expected ARRAY<STRUCT<KEY STRING, VALUE BYTES>>, got {}",
+                planner::types::type_name(field).to_uppercase()
+            ));
+        }
+        let earlier = &columns.headers[..index];
+        if earlier.iter().any(|other| other.name == header.name) {
+            return refuse(match &header.name {
+                Some(name) => format!("two columns are HEADER('{name}')"),
+                None => "two columns are HEADERS".into(),
+            });
+        }
+        if earlier
+            .iter()
+            .any(|other| other.name.is_none() != header.name.is_none())
+        {
+            return refuse("HEADERS stands alone: it has what HEADER('…') would have".into());
+        }
+    }
+    Ok(())
 }
 
 fn check_columns(fields: &[Field]) -> Result<()> {

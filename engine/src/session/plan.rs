@@ -332,6 +332,17 @@ pub fn check_writable(relation: &crate::catalog::Relation) -> Result<()> {
 /// As [`check_writable`], of rows that are only added: they may go into a stream that a query makes as well, which is
 /// then shared ([`crate::session::Session::share`]).
 pub fn check_insertable(relation: &crate::catalog::Relation) -> Result<()> {
+    if relation.format.window.is_some() {
+        return Err(StatementError::new(
+            StatementErrorKind::Unsupported,
+            format!(
+                "cannot write to {} \"{}\", whose keys are windowed",
+                relation.kind_name(),
+                relation.name
+            ),
+        )
+        .into());
+    }
     match (relation.kind, &relation.written_by) {
         (RelationKind::Stream, Some(_)) => Ok(()),
         _ => check_writable(relation),

@@ -5,7 +5,7 @@ use sql::ast::{Options, WithOption};
 
 use crate::catalog::{Relation, RelationKind};
 use crate::error::{Result, StatementError, StatementErrorKind};
-use crate::records::{Format, HeaderColumn, KeyWindow, RecordFormat};
+use crate::records::{Format, HeaderColumn, KeyWindow, Pattern, RecordFormat};
 use crate::session::settings::parse_bytes;
 
 /// What `WITH (…)` says.
@@ -75,8 +75,54 @@ impl TopicOptions {
         }
     }
 
+    /// The topic's name: what is said, or one made of the relation's, in which Kafka's rule for names forbids some
+    /// characters.
+    pub fn topic_or(&self, relation: &str) -> String {
+        match &self.topic {
+            Some(topic) => topic.clone(),
+            None if is_topic_name(relation) => relation.to_owned(),
+            None => {
+                // Names that differ only in what is forbidden must not meet.
+                let hash = crc32c::crc32c(relation.as_bytes());
+                let legal = relation.chars().filter(|c| is_topic_character(*c));
+                let legal: String = legal.take(TOPIC_NAME_CHARACTERS_MAX - 9).collect();
+                format!("{legal}-{hash:08x}")
+            }
+        }
+    }
+
     pub fn has_timestamp_format(&self) -> bool {
         self.timestamp_format.is_some()
+    }
+
+    /// Refuses windowed keys where they could only be read wrongly: rows do not have their window yet.
+    ///
+    /// # Errors
+    /// When `window_type` is given for anything but a stream over a topic that is there.
+    pub fn check_window(&self, kind: RelationKind, topic_is_there: bool) -> Result<()> {
+        let problem = match (&self.window_type, kind) {
+            (None, _) => return Ok(()),
+            (Some(_), RelationKind::Table) => {
+                "a table with windowed keys is not supported: its rows would lack their window"
+            }
+            (Some(_), RelationKind::Stream) if !topic_is_there => {
+                "a stream with windowed keys can only read a topic that is there"
+            }
+            (Some(_), RelationKind::Stream) => return Ok(()),
+        };
+        Err(StatementError::new(StatementErrorKind::Unsupported, problem).into())
+    }
+
+    /// Refuses `window_type` of what a query makes, which says itself what its windows are.
+    pub fn check_no_window(&self) -> Result<()> {
+        match self.window_type {
+            None => Ok(()),
+            Some(_) => Err(StatementError::new(
+                StatementErrorKind::InvalidParameterValue,
+                "option \"window_type\" is for streams and tables over a topic, not for the result of a query",
+            )
+            .into()),
+        }
     }
 
     fn take(&mut self, option: &WithOption) -> Result<()> {
@@ -108,8 +154,10 @@ impl TopicOptions {
         };
         match option.name.as_str() {
             "kafka_topic" | "topic" => {
-                if text.is_empty() {
-                    return Err(invalid().into());
+                if !is_topic_name(text) {
+                    return Err(invalid()
+                        .with_detail("A topic's name has 1 to 249 ASCII letters, digits, \".\", \"_\" and \"-\", and is not \".\" or \"..\".")
+                        .into());
                 }
                 self.topic = Some(text.to_owned());
             }
@@ -131,7 +179,14 @@ impl TopicOptions {
                 self.state_limit = Some(bytes).filter(|bytes| *bytes > 0);
             }
             "timestamp" => self.timestamp = Some(text.to_owned()),
-            "timestamp_format" => self.timestamp_format = Some(text.to_owned()),
+            "timestamp_format" => {
+                let understood = match text.is_empty() {
+                    true => Err("it is empty".to_owned()),
+                    false => Pattern::parse(text),
+                };
+                understood.map_err(|reason| invalid().with_detail(reason))?;
+                self.timestamp_format = Some(text.to_owned());
+            }
             "format" => {
                 self.key_format = Some(format()?);
                 self.value_format = Some(format()?);
@@ -305,6 +360,20 @@ impl TopicOptions {
         }
         Ok(format)
     }
+}
+
+/// As Kafka has it.
+const TOPIC_NAME_CHARACTERS_MAX: usize = 249;
+
+fn is_topic_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// Kafka's rule for the names of topics.
+fn is_topic_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && name.len() <= TOPIC_NAME_CHARACTERS_MAX
+        && name.chars().all(is_topic_character)
 }
 
 /// The format of this name, in letters of any case.

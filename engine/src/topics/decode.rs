@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int8Type;
 use log_store::{NewBatch, PartitionId};
 
@@ -30,6 +30,9 @@ impl Topics {
         let mut decoder =
             RecordDecoder::new(&relation.format, schema, relation.kind, relation.timestamp)
                 .map_err(failed)?;
+        if relation.has_marks {
+            decoder = decoder.keep_marks();
+        }
         for (number, record) in batch.records(RECORDS_BYTES_MAX)?.iter().enumerate() {
             decoder.push(&record?, number as i64);
         }
@@ -44,7 +47,11 @@ impl Topics {
                 error.reason
             )));
         }
-        if decoded.passed_over > 0 || decoded.rows.num_rows() == 0 {
+        let decoded_rows = match (decoded.marks, relation.has_marks) {
+            (Some(marks), true) => with_marks(decoded.rows, marks)?,
+            _ => decoded.rows,
+        };
+        if decoded.passed_over > 0 || decoded_rows.num_rows() == 0 {
             let lacks = match relation.kind {
                 RelationKind::Stream => "a value",
                 RelationKind::Table => "a key",
@@ -55,7 +62,7 @@ impl Topics {
                 relation.name
             )));
         }
-        let rows = self.with_times(&relation, decoded.rows)?;
+        let rows = self.with_times(&relation, decoded_rows)?;
         check_not_null(&relation, &rows)?;
         let batch = ingest::new_batch(&relation, &found.topic, partition, rows).map_err(failed)?;
         let table = (relation.kind == RelationKind::Table).then_some(relation.id);
@@ -124,6 +131,15 @@ impl Topics {
         RecordBatch::try_new(rows.schema(), columns)
             .map_err(|error| TopicError::Internal(error.to_string()))
     }
+}
+
+/// Puts the marks of records into their column, the last one.
+fn with_marks(rows: RecordBatch, marks: BinaryArray) -> Result<RecordBatch, TopicError> {
+    let mut columns = rows.columns().to_vec();
+    columns.pop();
+    columns.push(Arc::new(marks));
+    RecordBatch::try_new(rows.schema(), columns)
+        .map_err(|error| TopicError::Internal(error.to_string()))
 }
 
 fn check_not_null(relation: &Relation, rows: &RecordBatch) -> Result<(), TopicError> {

@@ -491,6 +491,39 @@ async fn what_rows_of_a_table_leave_behind_in_ksqldbs_dialect() {
     .await;
 }
 
+/// ksqlDB keeps what its columns do not say: headers, and that a value is null.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_ksqldb_made_keeps_headers() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run("CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 'made', value_format = 'JSON', partitions = 1)")
+        .await;
+    db.run("CREATE STREAM d AS SELECT k, v * 2 AS v FROM s")
+        .await;
+    db.run("INSERT INTO s (k, v) VALUES ('sql', 1)").await;
+    let arguments = ["-P", "-t", "made", "-K", ":", "-Z", "-H", "trace=1"];
+    let sent = "a:{\"V\": 2}\nb:\nc:{\"V\": 3}";
+    if broker.kcat(&arguments, sent).await.is_none() {
+        return;
+    }
+    let read = async |broker: &Broker, topic: &str| {
+        let format = ["-f", "%k %s %h\n", "-o", "beginning", "-e", "-Z"];
+        let arguments = [&["-C", "-t", topic][..], &format[..]].concat();
+        broker.kcat(&arguments, "").await.expect("kcat is there")
+    };
+    for _ in 0..2 {
+        broker.server().connect().await.run("FLUSH").await;
+        let made = "sql {\"V\":1} \na {\"V\":2} trace=1\nb NULL trace=1\nc {\"V\":3} trace=1\n";
+        assert_eq!(read(&broker, "made").await, made);
+        let derived = "sql {\"V\":2} \na {\"V\":4} trace=1\nb NULL trace=1\nc {\"V\":6} trace=1\n";
+        assert_eq!(read(&broker, "D").await, derived);
+        broker.server().crash().await;
+    }
+}
+
 /// A null value and headers go on from stream to stream, also after a crash; `SELECT` has rows only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn null_values_and_headers_go_on_to_derived_streams() {
