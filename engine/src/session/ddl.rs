@@ -489,15 +489,12 @@ impl Session {
                     && columnar.format == relation.format
             }
         };
-        // What a query alone writes stands at the epochs of its input, so no other can add to it.
-        let topic = self.engine.log.topic(log_store::TopicId(entry.id))?;
-        let by_one = topic.kind() == log_store::TopicKind::Derived;
-        if owned || !same_shape || by_one || relation.kind == RelationKind::Table {
+        if owned || !same_shape || relation.kind == RelationKind::Table {
             return Err(StatementError::new(
                 StatementErrorKind::DuplicateObject,
                 format!("topic \"{}\" already exists", relation.topic_name),
             )
-            .with_detail("Only a stream can be written into it, and only if Kafka clients made it, or a stream of the same columns and formats that clients wrote.")
+            .with_detail("Only a stream can be written into it, and only if Kafka clients made it, or a stream of the same columns and formats that was dropped.")
             .with_hint("WITH (kafka_topic = '…') takes another; DROP … DELETE TOPIC drops a topic with its relation.")
             .into());
         }
@@ -523,7 +520,9 @@ impl Session {
             relation.over_records = false;
             relation.records_of = None;
         }
-        // Clients may write it too.
+        // Clients may write it too, and what a query that is gone wrote alone stands at the epochs of its input.
+        let log = &self.engine.log;
+        tokio::task::block_in_place(|| log.make_ingested(log_store::TopicId(entry.id)))?;
         relation.written_by = None;
         relation.read_only = false;
         Ok(())
