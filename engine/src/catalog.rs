@@ -224,8 +224,8 @@ pub struct Query {
     /// Whether rows go through with their marks, also those that stand for a null value.
     #[serde(default)]
     pub passes_marks: bool,
-    /// The column of its stream that tells the time of a row (`TIMESTAMP`), instead of what the row comes
-    /// from.
+    /// The column of its relation that tells the time of a row (`TIMESTAMP`), instead of what the row
+    /// comes from.
     #[serde(default)]
     pub timed_by: Option<usize>,
     /// If not, the epoch after which it began.

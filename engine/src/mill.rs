@@ -645,7 +645,7 @@ impl Mill {
                     let one = delta.slice(row, length);
                     // A row that came tells its time itself.
                     let came = (0..length).find(|row| one.weight(*row) > 0);
-                    let cause = one.caused_at.or(came.map(|row| one.rowtimes[row]));
+                    let cause = came.map(|row| one.rowtimes[row]).or(one.caused_at);
                     let deltas = Deltas::from([(relation, Arc::new(vec![one]))]);
                     let stepped = self.step(query, bindings, circuit, to, &deltas)?;
                     let changes = match stateless {

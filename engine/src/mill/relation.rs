@@ -12,6 +12,7 @@ use crate::change_batch::ChangeBatch;
 use crate::error::{Error, Result};
 use crate::mill::ROUND_BYTES;
 use crate::mill::cursor::{LogRows, TopicCursor, table_schema};
+use crate::mill::timestamps::changelog_of;
 use crate::operator::StepError;
 use crate::processing_log::Collector;
 use crate::state::{Arrangement, Key, Snapshot};
@@ -236,7 +237,7 @@ pub fn append_changelog(
 ) -> Result<()> {
     let mut batches = Vec::with_capacity(changes.len());
     for delta in changes.iter().filter(|delta| delta.num_rows() > 0) {
-        let upserts = changelog(delta, &relation.key)?;
+        let upserts = changelog_of(relation, delta)?;
         batches.extend(crate::ingest::encode_changelog(relation, topic, &upserts)?);
     }
     append_later_than(log, topic, epoch, batches)

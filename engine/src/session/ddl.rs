@@ -301,7 +301,7 @@ impl Session {
             from_beginning: self.settings.begins_with_history(),
             every_change: kind == RelationKind::Table && self.settings.emits_every_change(),
             passes_marks,
-            timed_by: relation.timestamp.filter(|_| kind == RelationKind::Stream),
+            timed_by: relation.timestamp,
             since: self.engine.log.sealed().0,
             sequence: number,
             state_limit: options.state_limit.or(self.settings.state_limit()),

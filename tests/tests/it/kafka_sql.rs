@@ -651,3 +651,77 @@ async fn a_column_tells_the_time_of_a_querys_rows() {
     let reported = "SELECT COUNT(DISTINCT row) FROM processing_log WHERE step = 'timestamp'";
     wait_for_number(&db, reported, 2).await;
 }
+
+/// Likewise of a table: also of its changelog, of a view of it, and after a crash. What holds no time is
+/// in the table and not in the changelog.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_tells_the_time_of_a_querys_table() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let lines = [
+        "1\t{\"T\": \"1970-01-01 00:00:05\"}",
+        "1\t{\"T\": \"never\"}",
+        "2\t{\"T\": \"1970-01-01 00:00:09\"}",
+        "2\t{\"T\": \"1970-01-01 00:00:07\"}",
+        "3\t{\"T\": \"1970-01-01 00:00:08\"}",
+        "3\t",
+    ];
+    let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
+        .await;
+    // The rows come while the queries run, so that the changelog has each.
+    db.run(
+        "CREATE TABLE source (k STRING PRIMARY KEY, t STRING) WITH (kafka_topic = 'source', value_format = 'JSON');
+         CREATE TABLE retimed WITH (timestamp = 't', timestamp_format = 'yyyy-MM-dd HH:mm:ss')
+            AS SELECT * FROM source;
+         CREATE TABLE again AS SELECT k, t, 1 AS one FROM retimed;
+         FLUSH",
+    )
+    .await;
+    if produce(&broker, "source", &lines).await.is_none() {
+        return;
+    }
+    db.run("FLUSH").await;
+    let row = |key: &str, second: i64| {
+        let value = json!({ "T": format!("1970-01-01 00:00:0{second}") });
+        (key.to_owned(), Some(value), second * 1000)
+    };
+    let told = records(&broker, "RETIMED", 5).await;
+    let [rows @ .., (gone, None, went)] = told.as_slice() else {
+        panic!("rows and a tombstone: {told:?}");
+    };
+    assert_eq!(
+        rows,
+        [row("1", 5), row("2", 9), row("2", 7), row("3", 8)].as_slice()
+    );
+    assert_eq!(gone, "3");
+    // A tombstone has the time of the record that made it.
+    assert!(*went > 1_000_000_000_000, "{went}");
+    let again = records(&broker, "AGAIN", 6).await;
+    let times = |key: &str| -> Vec<i64> {
+        let of_key = again.iter().filter(|(of, ..)| of == key);
+        of_key.map(|(_, _, time)| *time).collect()
+    };
+    assert_eq!(times("2"), [9000, 7000]);
+    for round in 0..2 {
+        if round == 1 {
+            broker.server().crash().await;
+        }
+        let db = broker.server().connect().await;
+        db.run("FLUSH; SET dialect = 'postgres'").await;
+        for table in ["RETIMED", "AGAIN"] {
+            let times =
+                format!("SELECT \"K\", \"T\", rowtime < '2000-01-01' FROM \"{table}\" ORDER BY 1");
+            let expected = "1|never|f\n2|1970-01-01 00:00:07|t";
+            assert_eq!(db.table(&times).await, expected, "{table}");
+        }
+        let seconds = "SELECT EXTRACT(EPOCH FROM rowtime)::BIGINT FROM \"AGAIN\" WHERE \"K\" = '2'";
+        assert_eq!(db.number(seconds).await, 7);
+        assert_eq!(records(&broker, "RETIMED", 5).await, told);
+    }
+    let db = broker.server().connect().await;
+    let reported = "SELECT COUNT(DISTINCT row) FROM processing_log WHERE step = 'timestamp'";
+    wait_for_number(&db, reported, 1).await;
+}
