@@ -71,6 +71,10 @@ pub struct Relation {
     /// Whether its topic, a columnar one, has the marks of the records that its rows come from.
     #[serde(default)]
     pub has_marks: bool,
+    /// Of a table with a key that clients write: whether each row knows partition and offset of the record
+    /// that it comes from, as those of streams do.
+    #[serde(default)]
+    pub keeps_places: bool,
 }
 
 impl Relation {
@@ -552,6 +556,7 @@ mod tests {
             over_records: false,
             records_of: None,
             has_marks: false,
+            keeps_places: false,
         }))
     }
 

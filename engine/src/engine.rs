@@ -337,6 +337,7 @@ fn create_processing_log(log: &Log, catalog: &Catalog) -> Result<Change> {
         over_records: false,
         records_of: None,
         has_marks: false,
+        keeps_places: false,
     })))
 }
 

@@ -110,6 +110,7 @@ pub fn definition(relation: &Relation) -> RelationDef {
             .collect(),
         partitions: relation.partitions,
         hidden_row_id: relation.has_row_id(),
+        has_places: relation.kind == RelationKind::Stream || relation.keeps_places,
         windowed: relation.format.window.is_some(),
         // Such a table names a topic, and ksqlDB keeps rows of none but SOURCE tables; one of the other
         // dialect is a table to everybody.

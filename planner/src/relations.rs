@@ -26,6 +26,8 @@ pub struct RelationDef {
     pub partitions: u32,
     /// Whether it is a table without a primary key, whose rows have a hidden number instead.
     pub hidden_row_id: bool,
+    /// Whether its rows know where their records lie: in a stream, and in a table that is kept so.
+    pub has_places: bool,
     /// Whether the keys of its records are of windows.
     pub windowed: bool,
     /// Whether pull queries of ksqlDB's dialect may read it: not a table that was only declared there.
@@ -90,9 +92,9 @@ pub trait Relations: Send + Sync {
 
 /// Event time of a row.
 pub const ROWTIME: &str = "rowtime";
-/// Number of the partition a stream's row came from.
+/// Number of the partition that a row came from.
 pub const ROWPARTITION: &str = "rowpartition";
-/// Offset of a stream's row in its partition.
+/// Offset of a row in its partition.
 pub const ROWOFFSET: &str = "rowoffset";
 /// The hidden number of a row in a table without a primary key; in [`ScanKind::Modify`] only.
 pub const ROW_ID: &str = "_rowid";
@@ -104,7 +106,7 @@ pub const PSEUDO_COLUMNS: [&str; 3] = [ROWTIME, ROWPARTITION, ROWOFFSET];
 /// a pseudo-column.
 pub fn pseudo_columns(def: &RelationDef) -> Vec<Field> {
     let mut fields = vec![Field::new(ROWTIME, timestamptz(), false)];
-    if def.kind == RelationKind::Stream {
+    if def.has_places {
         fields.push(Field::new(ROWPARTITION, DataType::Int32, false));
         fields.push(Field::new(ROWOFFSET, DataType::Int64, false));
     }

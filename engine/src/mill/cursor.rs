@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array
 use arrow::datatypes::{Int8Type, Int64Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use log_store::{Epoch, Offset, Partition, StoredBatch, Topic};
+use planner::relations::{ROWOFFSET, ROWPARTITION};
 
 use crate::catalog::{LOG_ROW_ID, Relation, RelationKind};
 use crate::change_batch::ChangeBatch;
@@ -242,20 +243,22 @@ impl LogRows {
         self.rows.columns()[..relation.columns.fields().len()].to_vec()
     }
 
+    /// Partition and offset of each row.
+    fn places(&self) -> [ArrayRef; 2] {
+        let count = self.rows.num_rows();
+        let partitions = Int32Array::from_value(self.partition as i32, count);
+        let offsets = (0..count).map(|row| self.offsets.of(row));
+        let offsets = Int64Array::from_iter_values(offsets);
+        [Arc::new(partitions), Arc::new(offsets)]
+    }
+
     /// The rows of a stream, as insertions; with the columns `rowpartition` and `rowoffset` behind
     /// the user's.
     pub fn into_stream_changes(self, relation: &Relation) -> Result<ChangeBatch> {
         debug_assert_eq!(relation.kind, RelationKind::Stream);
         let rowtimes = self.rowtimes(relation);
-        let count = self.rows.num_rows();
         let mut columns = self.user_columns(relation);
-        columns.push(Arc::new(Int32Array::from_value(
-            self.partition as i32,
-            count,
-        )));
-        columns.push(Arc::new(Int64Array::from_iter_values(
-            (0..count).map(|row| self.offsets.of(row)),
-        )));
+        columns.extend(self.places());
         let rows = RecordBatch::try_new(stream_schema(relation), columns).map_err(corrupt)?;
         Ok(ChangeBatch::insertions(rows, rowtimes).with_marks(self.marks))
     }
@@ -295,6 +298,9 @@ impl LogRows {
                 .collect();
             columns.push(Arc::new(ids));
         }
+        if relation.keeps_places {
+            columns.extend(self.places());
+        }
         let rows = RecordBatch::try_new(table_schema(relation), columns).map_err(corrupt)?;
         Ok((rows, rowtimes, tombstones))
     }
@@ -303,18 +309,27 @@ impl LogRows {
 /// What a stream's changes are made of: the user's columns, `rowpartition`, `rowoffset`.
 pub fn stream_schema(relation: &Relation) -> SchemaRef {
     let mut fields = nullable_fields(relation);
-    fields.push(Arc::new(Field::new("rowpartition", DataType::Int32, true)));
-    fields.push(Arc::new(Field::new("rowoffset", DataType::Int64, true)));
+    fields.extend(place_fields());
     Arc::new(Schema::new(fields))
 }
 
-/// What a table keeps: the user's columns, and a row id if it is a bag.
+/// What a table keeps: the user's columns, and a row id if it is a bag, or the places of its records.
 pub fn table_schema(relation: &Relation) -> SchemaRef {
     let mut fields = nullable_fields(relation);
     if relation.has_row_id() {
         fields.push(Arc::new(Field::new(LOG_ROW_ID, DataType::Int64, true)));
     }
+    if relation.keeps_places {
+        fields.extend(place_fields());
+    }
     Arc::new(Schema::new(fields))
+}
+
+fn place_fields() -> [Arc<Field>; 2] {
+    [
+        Arc::new(Field::new(ROWPARTITION, DataType::Int32, true)),
+        Arc::new(Field::new(ROWOFFSET, DataType::Int64, true)),
+    ]
 }
 
 fn nullable_fields(relation: &Relation) -> Vec<Arc<Field>> {

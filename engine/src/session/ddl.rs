@@ -80,6 +80,10 @@ impl Session {
         )?;
         let topic_name = options.topic_or(&name);
         options.check_window(kind, catalog.topic(&topic_name).is_some())?;
+        // Its queries may ask for them; in SQL's tables nobody would look for them.
+        let keeps_places = kind == RelationKind::Table
+            && !columns.key.is_empty()
+            && self.settings.dialect_name() == "ksqldb";
         let mut relation = Relation {
             id: next_relation_id(&catalog)?,
             name,
@@ -99,6 +103,7 @@ impl Session {
             over_records: false,
             records_of: None,
             has_marks: false,
+            keeps_places,
         };
         match catalog.topic(&relation.topic_name) {
             Some(entry) => self.read_records_of(&mut relation, entry, &options)?,
@@ -413,6 +418,7 @@ impl Session {
             over_records: false,
             records_of: None,
             has_marks: false,
+            keeps_places: false,
         })
     }
 

@@ -80,6 +80,7 @@ pub fn relation(
         headers: vec![],
         partitions: 1,
         hidden_row_id: kind == RelationKind::Table && key.is_empty(),
+        has_places: kind == RelationKind::Stream,
         windowed: false,
         queryable: true,
     })

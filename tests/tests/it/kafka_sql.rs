@@ -725,3 +725,46 @@ async fn a_column_tells_the_time_of_a_querys_table() {
     let reported = "SELECT COUNT(DISTINCT row) FROM processing_log WHERE step = 'timestamp'";
     wait_for_number(&db, reported, 1).await;
 }
+
+/// A table knows where its records lie, and so do those that derive from it, also after a crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_table_know_the_places_of_their_records() {
+    let Some(mut broker) = start().await else {
+        return;
+    };
+    let lines = |numbers: std::ops::Range<i64>| -> Vec<String> {
+        let line = |i| format!("{}\t{{\"V\": {i}}}", i % 3);
+        numbers.map(line).collect()
+    };
+    if produce(&broker, "placed", &lines(0..4)).await.is_none() {
+        return;
+    }
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
+        .await;
+    db.run(
+        "CREATE TABLE placed (k STRING PRIMARY KEY, v INT) WITH (kafka_topic = 'placed', value_format = 'JSON');
+         CREATE TABLE places AS SELECT k, ROWPARTITION AS p, ROWOFFSET AS o FROM placed;
+         CREATE TABLE newest AS SELECT 1 AS one, COUNT(*) AS n FROM placed WHERE ROWOFFSET > 1 GROUP BY 1;
+         FLUSH",
+    )
+    .await;
+    assert_eq!(
+        db.table("SELECT * FROM newest").await,
+        "1|2",
+        "offsets 2 and 3"
+    );
+    assert!(produce(&broker, "placed", &lines(4..8)).await.is_some());
+    broker.server().crash().await;
+    assert!(produce(&broker, "placed", &["1\t".into()]).await.is_some());
+    for _ in 0..2 {
+        let db = broker.server().connect().await;
+        db.run("FLUSH; SET dialect = 'ksqldb'").await;
+        assert_eq!(db.table("SELECT * FROM places").await, "0|0|6\n2|0|5");
+        assert_eq!(db.table("SELECT * FROM newest").await, "1|2");
+        let of = |o: i64| json!({"P": 0, "O": o});
+        let expected = BTreeMap::from([("0".to_owned(), of(6)), ("2".to_owned(), of(5))]);
+        wait_for(&broker, "PLACES", &expected).await;
+        broker.server().restart().await;
+    }
+}

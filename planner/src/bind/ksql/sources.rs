@@ -72,9 +72,9 @@ impl Source {
     }
 
     fn pseudo(&self, name: &str) -> Option<&'static str> {
-        let known = match self.def.kind {
-            RelationKind::Stream => &PSEUDO_COLUMNS[..],
-            RelationKind::Table => &[ROWTIME],
+        let known = match self.def.has_places {
+            true => &PSEUDO_COLUMNS[..],
+            false => &[ROWTIME],
         };
         known
             .iter()
