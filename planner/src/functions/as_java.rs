@@ -10,7 +10,7 @@ mod text;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, StringArray, StructArray};
 use arrow::compute::{self, cast};
 use arrow::datatypes::{Float64Type, Int64Type};
 use arrow_schema::{DataType, Field, FieldRef};
@@ -26,7 +26,7 @@ use crate::types::{data_type_name, is_text};
 pub use comparable::has_map;
 use comparable::{comparable, comparable_type};
 use lists::{array_distinct, array_join, array_remove, series};
-use numbers::{floor, signs, truncate};
+use numbers::{floor, round, signs, truncate};
 use text::{checked_pad, initcap, java_range, like_pattern};
 
 /// The pattern of `LIKE … ESCAPE …` with the escape that everybody has.
@@ -48,6 +48,7 @@ pub fn name_of(name: &str) -> Option<&'static str> {
         "sign" => Kind::Sign,
         "floor" => Kind::Floor,
         "trunc" => Kind::Trunc,
+        "round" => Kind::Round,
         "array_distinct" => Kind::ArrayDistinct,
         _ => return None,
     };
@@ -86,6 +87,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         of(Kind::Sign),
         of(Kind::Floor),
         of(Kind::Trunc),
+        of(Kind::Round),
         of(Kind::ArrayDistinct),
         of(Kind::LikePattern),
         of(Kind::Comparable),
@@ -105,6 +107,7 @@ enum Kind {
     Sign,
     Floor,
     Trunc,
+    Round,
     ArrayDistinct,
     LikePattern,
     Comparable,
@@ -125,6 +128,7 @@ impl Kind {
             Kind::Sign => "_java_sign",
             Kind::Floor => "_java_floor",
             Kind::Trunc => "_java_trunc",
+            Kind::Round => "_java_round",
             Kind::ArrayDistinct => ARRAY_DISTINCT,
             Kind::LikePattern => LIKE_PATTERN,
             Kind::Comparable => COMPARABLE,
@@ -140,7 +144,7 @@ impl Kind {
             | Kind::Floor
             | Kind::ArrayDistinct
             | Kind::Comparable => 1..=1,
-            Kind::ArrayJoin | Kind::Trunc => 1..=2,
+            Kind::ArrayJoin | Kind::Trunc | Kind::Round => 1..=2,
             Kind::Series | Kind::Log | Kind::ArrayRemove | Kind::LikePattern => 2..=2,
             Kind::Substring => 2..=3,
             Kind::Pad { .. } => 3..=3,
@@ -193,7 +197,7 @@ impl Kind {
             (Kind::Sign, [of]) if number(of) => Some(DataType::Int32),
             (Kind::Floor, [DataType::Null]) => Some(DataType::Float64),
             (Kind::Floor, [of]) if of.is_numeric() => Some(of.clone()),
-            (Kind::Trunc, [DataType::Decimal128(precision, scale)]) => {
+            (Kind::Trunc | Kind::Round, [DataType::Decimal128(precision, scale)]) => {
                 let whole = i16::from(*precision) - i16::from(*scale);
                 Some(DataType::Decimal128(whole.clamp(1, 38) as u8, 0))
             }
@@ -201,6 +205,11 @@ impl Kind {
             (Kind::Trunc, [of]) if of.is_floating() => Some(DataType::Int64),
             (Kind::Trunc, [of]) if of.is_integer() => Some(of.clone()),
             (Kind::Trunc, [of, places]) if of.is_numeric() && whole(places) => Some(of.clone()),
+            (Kind::Round, [of]) if number(of) => Some(DataType::Int64),
+            (Kind::Round, [of @ DataType::Decimal128(..), places]) if whole(places) => {
+                Some(of.clone())
+            }
+            (Kind::Round, [of, places]) if number(of) && whole(places) => Some(DataType::Float64),
             (Kind::ArrayDistinct, [list @ DataType::List(_)]) => Some(list.clone()),
             (Kind::LikePattern, [pattern, escape]) if text(pattern) && text(escape) => {
                 Some(DataType::Utf8)
@@ -259,13 +268,12 @@ impl ScalarUDFImpl for Function {
             .iter()
             .map(|arg| arg.to_array(rows))
             .collect::<Result<Vec<ArrayRef>>>()?;
-        Ok(ColumnarValue::Array(self.evaluate(&args, to)?))
+        Ok(ColumnarValue::Array(self.evaluate(&args, rows, to)?))
     }
 }
 
 impl Function {
-    fn evaluate(&self, args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
-        let rows = args.first().map_or(0, |arg| arg.len());
+    fn evaluate(&self, args: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
         let texts = |arg: usize| -> Result<ArrayRef> { Ok(cast(&args[arg], &DataType::Utf8)?) };
         let wholes = |arg: usize| -> Result<ArrayRef> { Ok(cast(&args[arg], &DataType::Int64)?) };
         let doubles =
@@ -370,6 +378,13 @@ impl Function {
                     _ => Some(wholes(1)?),
                 };
                 truncate(&args[0], places.as_ref(), to)?
+            }
+            Kind::Round => {
+                let places = match args.len() {
+                    1 => None,
+                    _ => Some(wholes(1)?),
+                };
+                round(&args[0], places.as_ref(), to)?
             }
             Kind::ArrayDistinct => array_distinct(&args[0])?,
             Kind::LikePattern => {
