@@ -21,7 +21,7 @@ use datafusion::functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-pub use as_java::{ARRAY_DISTINCT, COMPARABLE, LIKE_PATTERN};
+pub use as_java::{ARRAY_DISTINCT, COMPARABLE, EMPTY_STRUCT, LIKE_PATTERN};
 pub(crate) use as_java::{has_map, name_of_call as java_name};
 pub use conversion::{CHECK_LENGTH, TO_JSON, TO_JSONB, TO_UUID};
 pub(crate) use ksqldb::casts_as_java;

@@ -331,6 +331,8 @@ impl TypeParser<'_, '_> {
                 self.close(&close)?;
                 DataType::Map(Box::new(key), Box::new(value))
             }
+            // `STRUCT<>`, in which the two are one token.
+            "struct" if self.parser.consume_token(&Token::Neq) => DataType::Struct(Vec::new()),
             "struct"
                 if matches!(
                     self.parser.peek_token_ref().token,
@@ -339,7 +341,10 @@ impl TypeParser<'_, '_> {
             {
                 let close = self.open()?;
                 let mut fields = Vec::new();
-                if self.parser.peek_token_ref().token != close {
+                let next = &self.parser.peek_token_ref().token;
+                // `STRUCT< >>` ends what is around it as well.
+                let ends = *next == close || close == Token::Gt && *next == Token::ShiftRight;
+                if !ends {
                     loop {
                         let name = self.parser.parse_identifier()?.value;
                         fields.push(StructField {

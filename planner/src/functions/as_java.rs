@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, StringArray, StructArray};
 use arrow::compute::{self, cast};
 use arrow::datatypes::{Float64Type, Int64Type};
-use arrow_schema::{DataType, Field, FieldRef};
+use arrow_schema::{DataType, Field, FieldRef, Fields};
 use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -33,6 +33,8 @@ use text::{checked_pad, initcap, java_range, like_pattern};
 pub const LIKE_PATTERN: &str = "_like_pattern";
 /// A list with each element once.
 pub const ARRAY_DISTINCT: &str = "_java_array_distinct";
+/// The struct without fields, which others have no way to write.
+pub const EMPTY_STRUCT: &str = "_empty_struct";
 /// A value in a form that equals that of an equal value: the entries of maps are in order.
 pub const COMPARABLE: &str = "_comparable";
 
@@ -68,7 +70,11 @@ pub fn name_of_call(name: &str, arguments: usize) -> Option<&'static str> {
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let of = |kind: Kind| {
-        let counts = kind.arguments().map(TypeSignature::Any).collect();
+        let counts = kind.arguments().map(|count| match count {
+            0 => TypeSignature::Nullary,
+            count => TypeSignature::Any(count),
+        });
+        let counts = counts.collect();
         Arc::new(ScalarUDF::new_from_impl(Function {
             kind,
             signature: Signature::new(TypeSignature::OneOf(counts), Volatility::Immutable),
@@ -90,6 +96,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         of(Kind::Round),
         of(Kind::ArrayDistinct),
         of(Kind::LikePattern),
+        of(Kind::EmptyStruct),
         of(Kind::Comparable),
     ]
 }
@@ -110,6 +117,7 @@ enum Kind {
     Round,
     ArrayDistinct,
     LikePattern,
+    EmptyStruct,
     Comparable,
 }
 
@@ -131,6 +139,7 @@ impl Kind {
             Kind::Round => "_java_round",
             Kind::ArrayDistinct => ARRAY_DISTINCT,
             Kind::LikePattern => LIKE_PATTERN,
+            Kind::EmptyStruct => EMPTY_STRUCT,
             Kind::Comparable => COMPARABLE,
         }
     }
@@ -144,6 +153,7 @@ impl Kind {
             | Kind::Floor
             | Kind::ArrayDistinct
             | Kind::Comparable => 1..=1,
+            Kind::EmptyStruct => 0..=0,
             Kind::ArrayJoin | Kind::Trunc | Kind::Round => 1..=2,
             Kind::Series | Kind::Log | Kind::ArrayRemove | Kind::LikePattern => 2..=2,
             Kind::Substring => 2..=3,
@@ -210,6 +220,7 @@ impl Kind {
                 Some(of.clone())
             }
             (Kind::Round, [of, places]) if number(of) && whole(places) => Some(DataType::Float64),
+            (Kind::EmptyStruct, []) => Some(DataType::Struct(Fields::empty())),
             (Kind::ArrayDistinct, [list @ DataType::List(_)]) => Some(list.clone()),
             (Kind::LikePattern, [pattern, escape]) if text(pattern) && text(escape) => {
                 Some(DataType::Utf8)
@@ -386,6 +397,7 @@ impl Function {
                 };
                 round(&args[0], places.as_ref(), to)?
             }
+            Kind::EmptyStruct => Arc::new(StructArray::new_empty_fields(rows, None)),
             Kind::ArrayDistinct => array_distinct(&args[0])?,
             Kind::LikePattern => {
                 let (patterns, escapes) = (texts(0)?, texts(1)?);

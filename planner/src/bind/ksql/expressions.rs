@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::sources::{Resolved, Scope};
 use crate::bind::prepare::{call, named_struct};
 use crate::error::{PlanError, PlanErrorKind, Result};
-use crate::functions::{functions, is_unit, java_name, takes_unit};
+use crate::functions::{EMPTY_STRUCT, functions, is_unit, java_name, takes_unit};
 
 /// Prepares an expression that names no column, such as a value in `VALUES`.
 pub(in crate::bind) fn prepare_constant(expr: &mut Expr) -> Result<()> {
@@ -291,6 +291,9 @@ impl Qualifier<'_> {
             return Ok(());
         }
         match name.as_str() {
+            "struct" if arguments(function).is_empty() => {
+                *expr = call(EMPTY_STRUCT, Vec::new());
+            }
             "struct" => {
                 let structure = named_struct(function)?;
                 if let Expr::Function(function) = &structure {
@@ -390,10 +393,6 @@ fn refuse_equal_fields(function: &Function) -> Result<()> {
         .enumerate()
         .find(|(i, name)| names[..*i].contains(name));
     match twice {
-        None if names.is_empty() => Err(PlanError::new(
-            PlanErrorKind::InvalidDefinition,
-            "a struct constructor cannot be empty",
-        )),
         None => Ok(()),
         Some((_, name)) => Err(PlanError::new(
             PlanErrorKind::DuplicateColumn,
