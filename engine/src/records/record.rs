@@ -86,6 +86,7 @@ impl<'a> RecordIter<'a> {
         }
     }
 
+    #[inline]
     fn take_record(&mut self) -> Option<Record<'a>> {
         let body = take_bytes(&mut self.rest)??;
         let mut rest = body;
@@ -162,6 +163,7 @@ fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(taken))
 }
 
+#[inline]
 pub(super) fn take_headers<'a>(bytes: &mut &'a [u8]) -> Option<Headers<'a>> {
     let count = usize::try_from(take_varint(bytes)?).ok()?;
     let all = *bytes;

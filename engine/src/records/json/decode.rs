@@ -76,32 +76,13 @@ fn read_members(
     if careful {
         left -= read_chosen(members, scanner)?;
     } else if !scanner.take_if(b'}')? {
-        let mut place = 0;
-        loop {
-            scanner.peek()?;
-            let start = scanner.position();
-            let target = match members.names.at(place) {
-                Some((quoted, target)) if scanner.take_name_if(quoted) => target,
-                _ => {
-                    let name = scanner.name()?;
-                    if name.escaped {
-                        members.names.look_up(name.get(&mut Vec::new())?)
-                    } else {
-                        members.names.find(place, name.raw)
-                    }
-                }
+        for place in 0.. {
+            let passed = match members.names.at(place) {
+                Some((name, None)) => scanner.take_plain_member(name),
+                _ => false,
             };
-            place += 1;
-            match target {
-                Some(target) => {
-                    if !members.names.see(target.column) {
-                        return Err(Box::new(Fail::Duplicate));
-                    }
-                    left -= 1;
-                    value(&mut members.columns[target.column], scanner, false)
-                        .map_err(|fail| within_member(fail, scanner, start))?;
-                }
-                None => scanner.skip()?,
+            if !passed && member(members, scanner, place)? {
+                left -= 1;
             }
             if !scanner.goes_on(b'}')? {
                 break;
@@ -117,6 +98,41 @@ fn read_members(
     }
     scanner.leave();
     Ok(())
+}
+
+/// Reads the member at a place of an object. Returns whether there is a column for it.
+#[inline]
+fn member(members: &mut Members, scanner: &mut Scanner, place: usize) -> Fallible<bool> {
+    scanner.peek()?;
+    let start = scanner.position();
+    let target = match members.names.at(place) {
+        Some((quoted, target)) if scanner.take_name_if(quoted) => target,
+        _ => {
+            let name = scanner.name()?;
+            if name.escaped {
+                members.names.look_up(name.get(&mut Vec::new())?)
+            } else {
+                members.names.find(place, name.raw)
+            }
+        }
+    };
+    let Some(target) = target else {
+        scanner.skip()?;
+        return Ok(false);
+    };
+    if !members.names.see(target.column) {
+        return Err(Box::new(Fail::Duplicate));
+    }
+    let column = &mut members.columns[target.column];
+    // The most frequent kind of number needs not be taken apart.
+    if let Column::Int64(numbers) = column
+        && let Some(number) = scanner.take_small()
+    {
+        numbers.append(i64::from(number));
+        return Ok(true);
+    }
+    value(column, scanner, false).map_err(|fail| within_member(fail, scanner, start))?;
+    Ok(true)
 }
 
 /// Says of a failure that it is in the member whose name begins at `start`.

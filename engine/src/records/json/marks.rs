@@ -13,8 +13,9 @@ const BLOCK: usize = 64;
 /// Marks of a text; one value is used for many texts, one after the other.
 #[derive(Debug, Default)]
 pub(in crate::records) struct Marks {
-    /// Those of the text, of which the last is not full and has all marks behind the text, and one
-    /// more, so that every block has a next one.
+    /// Those of the text, of which the last is not full and has all marks behind the text: every search
+    /// ends there at the latest. Then at least one more, so that every block has a next one; what it
+    /// says does not matter.
     blocks: Vec<Block>,
     /// Whether the text has bytes beyond ASCII.
     wide: bool,
@@ -33,17 +34,13 @@ struct Block {
 
 impl Marks {
     /// Marks this text instead of the one before.
+    #[inline]
     pub fn fill(&mut self, text: &[u8]) {
-        self.blocks.clear();
-        let (whole, rest) = text.as_chunks();
-        blocks::append(&mut self.blocks, whole);
-        // Zeros are control characters and no digits: every search ends behind the text at the latest.
-        let mut last = [0; BLOCK];
-        last[..rest.len()].copy_from_slice(rest);
-        blocks::append(&mut self.blocks, &[last]);
-        self.wide = self.blocks.iter().any(|block| block.wide != 0);
-        self.blocks[whole.len()].wide |= u64::MAX << rest.len();
-        self.blocks.push(Block::default());
+        let count = text.len() / BLOCK + 1;
+        if self.blocks.len() <= count {
+            self.blocks.resize(count + 1, Block::default());
+        }
+        self.wide = blocks::write(&mut self.blocks[..count], text);
     }
 
     /// The first quote, backslash or control character from here on; the text's end if there is none.

@@ -78,7 +78,7 @@ impl<'a> Scanner<'a> {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 Some(byte) => return Ok(*byte),
-                None => return Err(self.syntax("the text ends early")),
+                None => return Err(self.ends_early()),
             }
         }
     }
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(());
         }
-        Err(self.syntax(&format!("expected '{}'", byte as char)))
+        Err(self.expected(byte))
     }
 
     /// Takes the byte if it is next.
@@ -113,7 +113,7 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(false)
             }
-            _ => Err(self.syntax(&format!("expected ',' or '{}'", close as char))),
+            _ => Err(self.expected_comma_or(close)),
         }
     }
 
@@ -157,6 +157,36 @@ impl<'a> Scanner<'a> {
             self.at += name.len();
         }
         there
+    }
+
+    /// Takes the member that is next if it has this name and its value is a string without escapes or a
+    /// whole number, as most members are that nobody needs. Where it ends tell the marks; a member of
+    /// another kind, or with white space, stays for [`Scanner::skip`], which tells what is wrong with it.
+    #[inline]
+    pub fn take_plain_member(&mut self, name: &Quoted) -> bool {
+        if !name.begins(&self.bytes[self.at..]) {
+            return false;
+        }
+        let start = self.at + name.len();
+        let end = match self.bytes.get(start) {
+            Some(b'"') => {
+                let end = self.marks.stop(start + 1);
+                if self.bytes.get(end) != Some(&b'"') {
+                    return false;
+                }
+                end + 1
+            }
+            Some(b'1'..=b'9') => {
+                let end = self.marks.digits_end(start);
+                if let Some(b'.' | b'e' | b'E') = self.bytes.get(end) {
+                    return false;
+                }
+                end
+            }
+            _ => return false,
+        };
+        self.at = end;
+        true
     }
 
     /// A string whose opening quote is next.
@@ -261,6 +291,24 @@ impl<'a> Scanner<'a> {
         self.number().map(|_| ())
     }
 
+    /// Takes what is next if it is a whole number without a sign and of eight digits at most, which are
+    /// read at once.
+    #[inline]
+    pub fn take_small(&mut self) -> Option<u32> {
+        let end = self.marks.digits_end(self.at);
+        let count = end - self.at;
+        let eight = self.bytes.get(self.at..)?.first_chunk()?;
+        if !(1..=8).contains(&count)
+            || count > 1 && eight[0] == b'0'
+            || matches!(self.bytes.get(end), Some(b'.' | b'e' | b'E'))
+        {
+            return None;
+        }
+        self.at = end;
+        // What stands behind the digits falls out, and zeros come in front.
+        Some(value_of_eight(u64::from_le_bytes(*eight) << (64 - 8 * count)) as u32)
+    }
+
     /// Goes over digits and adds them to the mantissa, which wraps if they are too many.
     #[inline]
     fn digits(&self, start: usize, mantissa: &mut u64) -> usize {
@@ -343,6 +391,21 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn leave(&mut self) {
         self.depth -= 1;
+    }
+
+    #[cold]
+    fn ends_early(&self) -> Box<super::Fail> {
+        self.syntax("the text ends early")
+    }
+
+    #[cold]
+    fn expected(&self, byte: u8) -> Box<super::Fail> {
+        self.syntax(&format!("expected '{}'", byte as char))
+    }
+
+    #[cold]
+    fn expected_comma_or(&self, close: u8) -> Box<super::Fail> {
+        self.syntax(&format!("expected ',' or '{}'", close as char))
     }
 
     #[cold]

@@ -1,71 +1,108 @@
 //! Blocks of marks, made with the widest vector registers that the machine is sure to have.
 //!
-//! Invariant of what is unsafe here: a function that needs a feature of the processor is called only where
-//! it has been found, or where the target always has it. The functions themselves take references and
-//! are safe.
+//! Invariants of what is unsafe here: a function that needs a feature of the processor is called only where
+//! it has been found, or where the target always has it; and what is loaded at once is behind a reference to
+//! as many bytes. The functions themselves are safe.
 #![allow(unsafe_code, reason = "vector registers that not every processor has")]
 
 use super::{BLOCK, Block};
 
-/// Appends the marks of these bytes.
+/// Writes the marks of a text, of which the last block is not full and has all marks behind the text.
+/// Returns whether the text has bytes beyond ASCII.
 #[inline]
-pub(super) fn append(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
+pub(super) fn write(blocks: &mut [Block], text: &[u8]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
-        unsafe { append_avx2(blocks, bytes) }
+        unsafe { write_avx2(blocks, text) }
     } else {
         // SAFETY: every x86-64 has SSE2.
-        unsafe { append_sse2(blocks, bytes) }
+        unsafe { write_sse2(blocks, text) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    append_words(blocks, bytes);
+    write_words(blocks, text)
+}
+
+/// Always inlined, as what makes a block can only be inlined where the same registers may be used.
+#[inline(always)]
+fn write_with(blocks: &mut [Block], text: &[u8], block_of: impl Fn(&[u8; BLOCK]) -> Block) -> bool {
+    let mut short = [0; BLOCK];
+    let source = if text.len() < BLOCK {
+        short[..text.len()].copy_from_slice(text);
+        &short
+    } else {
+        text
+    };
+    let mut wide = 0;
+    for (at, block) in blocks.iter_mut().enumerate() {
+        // The last 64 bytes, most of which have been marked already, so that nothing is copied.
+        let start = (at * BLOCK).min(source.len() - BLOCK);
+        *block = block_of(source[start..].first_chunk().expect("64 bytes follow"));
+        wide |= block.wide;
+    }
+    let last = blocks.last_mut().expect("a text has a last block");
+    let length = text.len() % BLOCK;
+    let behind = u64::MAX << length;
+    let marked = if text.len() < BLOCK {
+        0
+    } else {
+        BLOCK - length
+    };
+    for marks in [&mut last.stops, &mut last.wide, &mut last.others] {
+        *marks = marks.unbounded_shr(marked as u32) | behind;
+    }
+    wide != 0
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn append_avx2(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
+fn write_avx2(blocks: &mut [Block], text: &[u8]) -> bool {
     use std::arch::x86_64::{
-        _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set_epi64x, _mm256_set1_epi8, _mm256_sub_epi8,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
     };
     let all = |byte: u8| _mm256_set1_epi8(byte as i8);
     let at_most = |lane, byte| _mm256_cmpeq_epi8(_mm256_min_epu8(lane, all(byte)), lane);
     let bits = |lane| u64::from(_mm256_movemask_epi8(lane) as u32);
-    blocks.extend(bytes.iter().map(|bytes| {
-        let mut block = Block::default();
-        for (at, lane) in bytes.as_chunks::<32>().0.iter().enumerate() {
-            let word = |at: usize| i64::from_le_bytes(lane.as_chunks().0[at]);
-            let lane = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-            let quotes = _mm256_cmpeq_epi8(lane, all(b'"'));
-            let escapes = _mm256_cmpeq_epi8(lane, all(b'\\'));
-            let controls = at_most(lane, 0x1f);
-            let digits = at_most(_mm256_sub_epi8(lane, all(b'0')), 9);
-            let stops = _mm256_or_si256(_mm256_or_si256(quotes, escapes), controls);
-            block.stops |= bits(stops) << (32 * at);
-            block.wide |= bits(lane) << (32 * at);
-            block.others |= bits(digits) << (32 * at);
+    let marks = |bytes: &[u8; 32]| {
+        // SAFETY: these are 32 bytes, and the load needs no alignment.
+        let lane = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+        let quotes = _mm256_cmpeq_epi8(lane, all(b'"'));
+        let escapes = _mm256_cmpeq_epi8(lane, all(b'\\'));
+        let controls = at_most(lane, 0x1f);
+        let digits = at_most(_mm256_sub_epi8(lane, all(b'0')), 9);
+        let stops = _mm256_or_si256(_mm256_or_si256(quotes, escapes), controls);
+        [bits(stops), bits(lane), bits(digits)]
+    };
+    write_with(blocks, text, |bytes| {
+        let [first, second] = bytes.as_chunks().0 else {
+            unreachable!("64 bytes are twice 32");
+        };
+        let (first, second) = (marks(first), marks(second));
+        let join = |at: usize| first[at] | second[at] << 32;
+        Block {
+            stops: join(0),
+            wide: join(1),
+            others: !join(2),
         }
-        block.others = !block.others;
-        block
-    }));
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
-fn append_sse2(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
+fn write_sse2(blocks: &mut [Block], text: &[u8]) -> bool {
     use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
         _mm_set1_epi8, _mm_sub_epi8,
     };
     let all = |byte: u8| _mm_set1_epi8(byte as i8);
     let at_most = |lane, byte| _mm_cmpeq_epi8(_mm_min_epu8(lane, all(byte)), lane);
     let bits = |lane| u64::from(_mm_movemask_epi8(lane) as u16);
-    blocks.extend(bytes.iter().map(|bytes| {
+    write_with(blocks, text, |bytes| {
         let mut block = Block::default();
-        for (at, lane) in bytes.as_chunks::<16>().0.iter().enumerate() {
-            let word = |at: usize| i64::from_le_bytes(lane.as_chunks().0[at]);
-            let lane = _mm_set_epi64x(word(1), word(0));
+        for (at, bytes) in bytes.as_chunks::<16>().0.iter().enumerate() {
+            // SAFETY: these are 16 bytes, and the load needs no alignment.
+            let lane = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
             let quotes = _mm_cmpeq_epi8(lane, all(b'"'));
             let escapes = _mm_cmpeq_epi8(lane, all(b'\\'));
             let controls = at_most(lane, 0x1f);
@@ -77,19 +114,19 @@ fn append_sse2(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
         }
         block.others = !block.others;
         block
-    }));
+    })
 }
 
 /// For machines without such registers.
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn append_words(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
+fn write_words(blocks: &mut [Block], text: &[u8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
     // The high bit of each byte tells whether the byte is more than a number below 128.
     let above = |word: u64, least: u64| ((word & !HIGH) + EACH * (0x7f - least)) | word;
     // Multiplication gathers the high bits in the highest byte.
     let bits = |word: u64| ((word & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    blocks.extend(bytes.iter().map(|bytes| {
+    write_with(blocks, text, |bytes| {
         let mut block = Block::default();
         for (at, bytes) in bytes.as_chunks::<8>().0.iter().enumerate() {
             let word = u64::from_le_bytes(*bytes);
@@ -101,7 +138,7 @@ fn append_words(blocks: &mut Vec<Block>, bytes: &[[u8; BLOCK]]) {
             block.others |= bits(others) << (8 * at);
         }
         block
-    }));
+    })
 }
 
 #[cfg(test)]
@@ -111,32 +148,47 @@ mod tests {
     #[test]
     fn every_byte_has_its_marks_in_every_way() {
         for byte in 0..=u8::MAX {
-            for at in 0..BLOCK {
-                for around in [b'5', b'a', 0, 0xff] {
-                    let mut bytes = [around; BLOCK];
-                    bytes[at] = byte;
-                    let mut blocks = Vec::new();
-                    append(&mut blocks, &[bytes]);
-                    append_words(&mut blocks, &[bytes]);
-                    #[cfg(target_arch = "x86_64")]
-                    // SAFETY: every x86-64 has SSE2.
-                    unsafe {
-                        append_sse2(&mut blocks, &[bytes]);
-                    }
-                    let mark = |is: fn(u8) -> bool| {
-                        let marks = bytes.iter().enumerate();
-                        marks.fold(0, |marks, (at, byte)| marks | u64::from(is(*byte)) << at)
-                    };
-                    let expected = Block {
-                        stops: mark(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)),
-                        wide: mark(|byte| byte >= 0x80),
-                        others: mark(|byte| !byte.is_ascii_digit()),
-                    };
-                    for block in blocks {
-                        assert_eq!(block, expected, "{byte} at {at}");
+            // With a last block that stands alone, that ends with the text, and that overlaps.
+            for length in [1, 63, 64, 65, 100, 128] {
+                for at in 0..length {
+                    for around in [b'5', b'a', 0, 0xff] {
+                        let mut text = vec![around; length];
+                        text[at] = byte;
+                        check(&text);
                     }
                 }
             }
+        }
+        check(&[]);
+    }
+
+    fn check(text: &[u8]) {
+        let marks = |is: fn(u8) -> bool| {
+            let is = move |at: usize| text.get(at).is_none_or(|byte| is(*byte));
+            move |block: usize| {
+                (0..BLOCK).fold(0, |marks, bit| {
+                    marks | u64::from(is(block * BLOCK + bit)) << bit
+                })
+            }
+        };
+        let stops = marks(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let wide = marks(|byte| byte >= 0x80);
+        let others = marks(|byte| !byte.is_ascii_digit());
+        let expected: Vec<_> = (0..=text.len() / BLOCK)
+            .map(|block| Block {
+                stops: stops(block),
+                wide: wide(block),
+                others: others(block),
+            })
+            .collect();
+        let mut ways: Vec<fn(&mut [Block], &[u8]) -> bool> = vec![write, write_words];
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 has SSE2.
+        ways.push(|blocks, text| unsafe { write_sse2(blocks, text) });
+        for way in ways {
+            let mut blocks = vec![Block::default(); expected.len()];
+            assert_eq!(way(&mut blocks, text), !text.is_ascii(), "{text:?}");
+            assert_eq!(blocks, expected, "{text:?}");
         }
     }
 }
