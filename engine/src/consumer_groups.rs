@@ -13,6 +13,10 @@ use crate::engine::Engine;
 pub trait ConsumerGroups: Send + Sync {
     /// All groups by name, at one moment each.
     fn groups(&self) -> Vec<ConsumerGroup>;
+
+    /// Topics were deleted, and others of the same names may have been made: what groups have committed of the
+    /// old ones counts no more. Called within a runtime; does not wait for the disk.
+    fn topics_are_gone(&self);
 }
 
 /// A consumer group.
@@ -57,6 +61,12 @@ pub struct ConsumerGroupOffset {
 #[derive(Default)]
 pub(crate) struct Source(RwLock<Option<Weak<dyn ConsumerGroups>>>);
 
+impl Source {
+    pub(crate) fn get(&self) -> Option<Arc<dyn ConsumerGroups>> {
+        self.0.read().as_ref().and_then(Weak::upgrade)
+    }
+}
+
 impl Engine {
     /// From now on groups are asked of `source`, for as long as it lives.
     pub fn set_consumer_groups(&self, source: Weak<dyn ConsumerGroups>) {
@@ -65,10 +75,7 @@ impl Engine {
 
     /// All consumer groups by name; none if nobody coordinates any.
     pub fn consumer_groups(&self) -> Vec<ConsumerGroup> {
-        let source: Option<Arc<dyn ConsumerGroups>> = {
-            let source = self.consumer_groups.0.read();
-            source.as_ref().and_then(Weak::upgrade)
-        };
+        let source = self.consumer_groups.get();
         source.map(|source| source.groups()).unwrap_or_default()
     }
 }

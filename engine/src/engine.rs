@@ -10,7 +10,9 @@ use parking_lot::RwLock;
 
 use crate::auth::{AuthMode, Logins};
 use crate::body_codec::Schemas;
-use crate::catalog::{self, CATALOG_TOPIC, Catalog, Change, Relation, RelationId, RelationKind};
+use crate::catalog::{
+    self, CATALOG_TOPIC, Catalog, Change, Relation, RelationId, RelationKind, TopicEntry,
+};
 use crate::error::{Error, Result};
 use crate::ingest;
 use crate::mill::{Mill, MillConfig, finish_sharing};
@@ -210,11 +212,20 @@ impl Engine {
         let committing = tokio::spawn(async move {
             let _ddl = ddl;
             append_changes(&engine.log, &engine.catalog_topic, &changes)?.await?;
-            let mut catalog = Catalog::clone(&engine.catalog());
+            let before = engine.catalog();
+            let mut catalog = Catalog::clone(&before);
             catalog.apply(changes);
             let effect = take_effect(&engine, &catalog);
+            let is_gone = |topic: &Arc<TopicEntry>| {
+                let now = catalog.topic(&topic.name);
+                now.is_none_or(|now| now.id != topic.id)
+            };
+            let topics_are_gone = before.topics().any(is_gone);
             *engine.catalog.write() = Arc::new(catalog);
             engine.catalog_changed.notify_waiters();
+            if topics_are_gone && let Some(groups) = engine.consumer_groups.get() {
+                groups.topics_are_gone();
+            }
             effect
         });
         committing

@@ -146,10 +146,11 @@ impl Topics {
         }
     }
 
-    /// Whether there is such a partition.
-    pub fn has_partition(&self, topic: &str, partition: i32) -> bool {
-        self.find(topic)
-            .is_ok_and(|found| found.partition(partition).is_ok())
+    /// The identity of a topic, if it has such a partition.
+    pub fn id_of(&self, topic: &str, partition: i32) -> Option<Uuid> {
+        let found = self.find(topic).ok()?;
+        found.partition(partition).ok()?;
+        Some(self.engine.cluster.topic_id(found.topic.id().0))
     }
 
     /// The identity of this server's data, made with it and the same for ever.

@@ -3,22 +3,30 @@
 //! ```text
 //! offset  key   = 1:i16 · group · topic · partition:i32
 //!         value = 3:i16 · offset:i64 · leader_epoch:i32 · metadata · committed_at:i64
+//!               | 4:i16 · offset:i64 · leader_epoch:i32 · metadata · committed_at:i64 · {0: topic id}
 //! group   key   = 2:i16 · group
 //!         value = 3:i16 · protocol_type · generation:i32 · protocol? · leader? · state_since:i64 · member*
 //! member        = id · instance? · client_id · client_host · rebalance_timeout:i32 · session_timeout:i32
 //!               · subscription · assignment
 //! ```
 //!
-//! No value means that the key is gone. Compaction keeps the last record of each key.
+//! Offsets are written in version 4, whose strings and last field are those of the flexible versions; version 3
+//! is read. No value means that the key is gone. Compaction keeps the last record of each key.
 
 use bytes::{BufMut, Bytes};
+use uuid::Uuid;
 
 use super::group::{CommittedOffset, PartitionName};
-use super::wire::{Reader, put_bytes, put_nullable_string, put_string};
+use super::wire::{
+    Reader, put_bytes, put_compact_string, put_nullable_string, put_string, put_tagged_field,
+};
 
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
-const OFFSET_VALUE: i16 = 3;
+/// Without the topic's id.
+const OFFSET_VALUE_BEFORE: i16 = 3;
+const OFFSET_VALUE: i16 = 4;
+const TOPIC_ID_TAG: u32 = 0;
 const GROUP_VALUE: i16 = 3;
 
 /// What a key is about.
@@ -65,12 +73,13 @@ pub fn offset_key(group: &str, partition: &PartitionName) -> Bytes {
 
 /// The value of a committed offset.
 pub fn offset_value(committed: &CommittedOffset) -> Bytes {
-    let mut out = Vec::with_capacity(24 + committed.metadata.len());
+    let mut out = Vec::with_capacity(48 + committed.metadata.len());
     out.put_i16(OFFSET_VALUE);
     out.put_i64(committed.offset);
     out.put_i32(committed.leader_epoch);
-    put_string(&mut out, &committed.metadata);
+    put_compact_string(&mut out, &committed.metadata);
     out.put_i64(committed.committed_at);
+    put_tagged_field(&mut out, TOPIC_ID_TAG, committed.topic_id.as_bytes());
     out.into()
 }
 
@@ -123,16 +132,27 @@ pub fn read_key(key: &Bytes) -> Option<GroupKey> {
 /// Reads a committed offset, which stood at `position` in the log.
 pub fn read_offset(value: &Bytes, position: u64) -> Option<CommittedOffset> {
     let mut reader = Reader::new(value.clone());
-    if reader.i16()? != OFFSET_VALUE {
-        return None;
-    }
-    Some(CommittedOffset {
+    let version = reader.i16()?;
+    let mut committed = CommittedOffset {
+        topic_id: Uuid::nil(),
         offset: reader.i64()?,
         leader_epoch: reader.i32()?,
-        metadata: reader.string()?,
+        metadata: match version {
+            OFFSET_VALUE_BEFORE => reader.string()?,
+            OFFSET_VALUE => reader.compact_string()?,
+            _ => return None,
+        },
         committed_at: reader.i64()?,
         position,
-    })
+    };
+    if version == OFFSET_VALUE {
+        let fields = reader.tagged_fields()?;
+        let id = fields.iter().find(|(tag, _)| *tag == TOPIC_ID_TAG);
+        if let Some((_, id)) = id {
+            committed.topic_id = Uuid::from_slice(id).ok()?;
+        }
+    }
+    Some(committed)
 }
 
 /// Reads a group.
@@ -195,6 +215,7 @@ mod tests {
             partition: 3,
         };
         let committed = CommittedOffset {
+            topic_id: Uuid::from_u128(1 << 100 | 7),
             offset: 42,
             leader_epoch: -1,
             metadata: "µ".into(),
@@ -206,6 +227,35 @@ mod tests {
         assert_eq!(read_offset(&offset_value(&committed), 9), Some(committed));
         assert_eq!(read_key(&group_key("g")), Some(GroupKey::Group("g".into())));
         assert_eq!(read_group(&group_value(&group())), Some(group()));
+    }
+
+    #[test]
+    fn an_offset_without_a_topic_id_is_read() {
+        let mut value = Vec::new();
+        value.put_i16(OFFSET_VALUE_BEFORE);
+        value.put_i64(42);
+        value.put_i32(-1);
+        put_string(&mut value, "m");
+        value.put_i64(1_700_000_000_000);
+        let read = read_offset(&value.into(), 9);
+        let expected = CommittedOffset {
+            topic_id: Uuid::nil(),
+            offset: 42,
+            leader_epoch: -1,
+            metadata: "m".into(),
+            committed_at: 1_700_000_000_000,
+            position: 9,
+        };
+        assert_eq!(read, Some(expected.clone()));
+        let whole = offset_value(&expected);
+        assert_eq!(read_offset(&whole, 9), Some(expected));
+        for length in 0..whole.len() {
+            assert_eq!(
+                read_offset(&whole.slice(..length), 9),
+                None,
+                "{length} bytes"
+            );
+        }
     }
 
     #[test]

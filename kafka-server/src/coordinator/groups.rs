@@ -16,7 +16,7 @@ use kafka_protocol::ResponseError;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
-pub use offsets::{CommitRequest, FetchedOffset, NewOffset, committed, offset_records};
+pub use offsets::{CommitRequest, FetchedOffset, NewOffset, offset_records};
 
 use super::clock::Clock;
 use super::deadlines::Deadlines;
@@ -72,7 +72,16 @@ impl Groups {
         storage: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StorageError> {
-        let stored = replay(&*storage)?;
+        let mut stored = replay(&*storage)?;
+        let changes = match_topics(&*storage, &mut stored);
+        if !changes.is_empty() {
+            // If they do not get there, the next start finds the same.
+            drop(storage.append(Write {
+                offsets: changes,
+                ..Write::default()
+            }));
+        }
+        stored.retain(|_, (metadata, offsets)| metadata.is_some() || !offsets.is_empty());
         let now = clock.now();
         let next_check = now + config.offsets_check_interval_ms;
         let groups = Arc::new(Self {
@@ -396,6 +405,36 @@ fn replay(storage: &dyn Storage) -> Result<HashMap<String, StoredGroup>, Storage
     if unknown > 0 {
         tracing::warn!(unknown, "records of groups that this version cannot read");
     }
-    groups.retain(|_, (metadata, offsets)| metadata.is_some() || !offsets.is_empty());
     Ok(groups)
+}
+
+/// Lets go of the offsets of topics that are gone, of which the log may not have been told; one that does not
+/// say which topic it is of is taken for one of the topic that has its name. Gives what the log is to be told.
+fn match_topics(storage: &dyn Storage, groups: &mut HashMap<String, StoredGroup>) -> Vec<Record> {
+    let mut changes = Vec::new();
+    for (group, (_, offsets)) in groups {
+        offsets.retain(|partition, committed| {
+            let topic = storage.topic_id(&partition.topic, partition.partition);
+            let key = || group_records::offset_key(group, partition);
+            match topic {
+                Some(topic) if topic == committed.topic_id => true,
+                Some(topic) if committed.topic_id.is_nil() => {
+                    committed.topic_id = topic;
+                    changes.push(Record {
+                        key: key(),
+                        value: Some(group_records::offset_value(committed)),
+                    });
+                    true
+                }
+                _ => {
+                    changes.push(Record {
+                        key: key(),
+                        value: None,
+                    });
+                    false
+                }
+            }
+        });
+    }
+    changes
 }

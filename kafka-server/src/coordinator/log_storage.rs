@@ -8,6 +8,7 @@ use std::sync::Arc;
 use engine::Engine;
 use engine::topics::{InternalRecord, Prepared, TopicError, Topics};
 use futures::FutureExt;
+use uuid::Uuid;
 
 use super::storage::{Durable, InternalTopic, Record, Storage, StorageError, Write};
 
@@ -93,8 +94,8 @@ impl Storage for LogStorage {
             .map_err(failure)
     }
 
-    fn has_partition(&self, topic: &str, partition: i32) -> bool {
-        self.topics.has_partition(topic, partition)
+    fn topic_id(&self, topic: &str, partition: i32) -> Option<Uuid> {
+        self.topics.id_of(topic, partition)
     }
 }
 

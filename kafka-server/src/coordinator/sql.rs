@@ -13,6 +13,10 @@ impl ConsumerGroups for Coordinator {
         let groups = self.groups.list().into_iter();
         groups.map(|summary| self.consumer_group(summary)).collect()
     }
+
+    fn topics_are_gone(&self) {
+        self.groups.forget_gone_topics();
+    }
 }
 
 impl Coordinator {

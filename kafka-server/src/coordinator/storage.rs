@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use kafka_protocol::ResponseError;
+use uuid::Uuid;
 
 use super::transaction::DataBatch;
 
@@ -90,6 +91,11 @@ pub trait Storage: Send + Sync + 'static {
         visit: &mut dyn FnMut(u64, Record),
     ) -> Result<(), StorageError>;
 
+    /// The id of a topic, if it is there and has such a partition. One that is made anew has another.
+    fn topic_id(&self, topic: &str, partition: i32) -> Option<Uuid>;
+
     /// Whether there is such a partition.
-    fn has_partition(&self, topic: &str, partition: i32) -> bool;
+    fn has_partition(&self, topic: &str, partition: i32) -> bool {
+        self.topic_id(topic, partition).is_some()
+    }
 }

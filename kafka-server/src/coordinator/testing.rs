@@ -1,5 +1,6 @@
 //! A clock that stands until it is told, and a log in memory that can be held, refused and crashed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +9,7 @@ use futures::FutureExt;
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::clock::Clock;
 use super::group::{Millis, PartitionName};
@@ -59,6 +61,8 @@ pub struct MemoryLog {
     mode: Mutex<Mode>,
     /// Topics that do not exist; all others do, with 100 partitions.
     missing: Mutex<Vec<String>>,
+    /// How often topics were made anew.
+    made_anew: Mutex<HashMap<String, u128>>,
 }
 
 impl MemoryLog {
@@ -67,6 +71,7 @@ impl MemoryLog {
             contents: Mutex::default(),
             mode: Mutex::new(Mode::Durable),
             missing: Mutex::new(vec!["missing".into()]),
+            made_anew: Mutex::default(),
         })
     }
 
@@ -76,6 +81,11 @@ impl MemoryLog {
 
     pub fn drop_topic(&self, name: &str) {
         self.missing.lock().push(name.into());
+    }
+
+    /// Deletes a topic and makes one of the same name.
+    pub fn make_topic_anew(&self, name: &str) {
+        *self.made_anew.lock().entry(name.into()).or_default() += 1;
     }
 
     /// Makes durable what is held.
@@ -95,6 +105,8 @@ impl MemoryLog {
     /// The log as it is found after a crash: without what is held.
     pub fn after_crash(&self) -> Arc<Self> {
         let log = Self::new();
+        *log.missing.lock() = self.missing.lock().clone();
+        *log.made_anew.lock() = self.made_anew.lock().clone();
         for write in &self.contents.lock().durable {
             log.contents.lock().write(Write {
                 offsets: write.offsets.clone(),
@@ -177,8 +189,13 @@ impl Storage for MemoryLog {
         Ok(())
     }
 
-    fn has_partition(&self, topic: &str, partition: i32) -> bool {
-        (0..100).contains(&partition) && !self.missing.lock().iter().any(|name| name == topic)
+    fn topic_id(&self, topic: &str, partition: i32) -> Option<Uuid> {
+        let is_missing = self.missing.lock().iter().any(|name| name == topic);
+        if is_missing || !(0..100).contains(&partition) {
+            return None;
+        }
+        let made_anew = self.made_anew.lock().get(topic).copied();
+        Some(Uuid::from_u128(1 + made_anew.unwrap_or(0)))
     }
 }
 

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use super::clock::Clock;
 use super::deadlines::Deadlines;
 use super::group::{Committer, Millis, PartitionName};
-use super::groups::{Groups, NewOffset, committed, finish, offset_records};
+use super::groups::{Groups, NewOffset, finish, offset_records};
 use super::producer_ids::ProducerIds;
 use super::storage::{InternalTopic, Storage, StorageError, Write};
 use super::transaction::{
@@ -302,16 +302,10 @@ impl Transactions {
         offsets: Vec<(PartitionName, NewOffset)>,
     ) -> Result<Vec<Result<(), ResponseError>>, ResponseError> {
         let shared = self.expect(id)?;
-        let answers = self.groups.check_offsets(&offsets);
+        let (good, answers) = self.groups.check_offsets(offsets);
         let mut transaction = shared.lock();
         transaction.check_offsets(producer, group)?;
-        let committed_at = self.clock.wall();
-        let good = offsets
-            .into_iter()
-            .zip(&answers)
-            .filter(|(_, answer)| answer.is_ok())
-            .map(|((partition, offset), _)| (partition, committed(offset, committed_at)));
-        let good: super::transaction::GroupOffsets = good.collect();
+        let good: super::transaction::GroupOffsets = good.into_iter().collect();
         let partitions = good.keys().cloned();
         self.groups.hold(group, committer, id, partitions)?;
         transaction.commit_offsets(group, good)?;

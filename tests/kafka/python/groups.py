@@ -5,7 +5,7 @@ import sys
 import threading
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from common import BOOTSTRAP, admin_offsets, committed, config, create, fresh, produce, read, reader, until
+from common import BOOTSTRAP, PATIENCE, admin, admin_offsets, committed, config, create, fresh, produce, read, reader, until
 
 
 def member(group, topic):
@@ -137,3 +137,40 @@ def offsets_survive(step, topic, name):
         assert (committed(consumer, topic, 0), committed(consumer, topic, 1)) == (11, 22)
         assert sorted(int(m.value()) for p in range(2) for m in read(topic, partition=p)) == list(range(100))
     consumer.close()
+
+
+def topics_made_anew(step="all", topic=None, name=None):
+    """A group that has read a topic reads all of another that is made under its name: also if the server is killed
+    between the steps "before" and "after"."""
+    topic, name = topic or fresh("anew"), name or fresh("anew")
+    def read_as_group(count):
+        consumer, values = Consumer(config(group_id=name, auto_offset_reset="earliest", enable_auto_commit=False)), []
+        consumer.subscribe([topic])
+        def more():
+            message = consumer.poll(0.2)
+            if message is not None and not message.error():
+                values.append(message.value().decode())
+            return len(values) >= count
+        until(more, f"{count} messages, {values} so far")
+        consumer.commit(asynchronous=False)
+        consumer.close()
+        return values
+    if step in ("all", "before"):
+        create(topic)
+        produce(topic, [(None, f"old {i}".encode()) for i in range(20)])
+        assert len(read_as_group(20)) == 20
+        admin().delete_topics([topic])[topic].result(PATIENCE)
+        until(lambda: topic not in admin().list_topics(timeout=PATIENCE).topics, "the topic is gone")
+        # Apache Kafka forgets the offsets some time after it has answered.
+        def is_forgotten():
+            asked = reader(group_id=name)
+            offset = committed(asked, topic)
+            asked.close()
+            return offset < 0
+        until(is_forgotten, "the offset is gone with it")
+        create(topic)
+        produce(topic, [(None, f"new {i}".encode()) for i in range(5)])
+    if step in ("all", "after"):
+        assert read_as_group(5) == [f"new {i}" for i in range(5)]
+        # What is committed of the new one is kept.
+        assert admin_offsets(name, topic, 1) == {0: 5}

@@ -27,6 +27,7 @@ scenarios![
     idle_fetch,
     group,
     static_members,
+    topics_made_anew,
     administration,
     automatic_topics,
 ];
@@ -54,6 +55,18 @@ async fn committed_offsets_outlive_crashes() {
         return;
     };
     let step = |step| ["offsets_survive", step, "survivor", "survivors"];
+    if broker.python(&step("before")).await.is_some() {
+        broker.server().crash().await;
+        broker.python(&step("after")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn committed_offsets_of_a_deleted_topic_do_not_come_back() {
+    let Some(mut broker) = Broker::start_to_be_killed().await else {
+        return;
+    };
+    let step = |step| ["topics_made_anew", step, "anew", "readers"];
     if broker.python(&step("before")).await.is_some() {
         broker.server().crash().await;
         broker.python(&step("after")).await;

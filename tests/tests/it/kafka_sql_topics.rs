@@ -254,3 +254,54 @@ async fn a_topic_goes_with_its_relation_if_that_is_said() {
     produce(&broker, "t", &["b:2"]).await;
     assert_eq!(read(&broker, "t").await, "0 b=2\n");
 }
+
+/// All that a group gets of a topic until its end.
+async fn read_as_group(broker: &Broker, group: &str, topic: &str) -> String {
+    let reset = "auto.offset.reset=earliest";
+    let arguments = ["-X", reset, "-e", "-f", "%s\n", "-G", group, topic];
+    broker.kcat(&arguments, "").await.expect("kcat is there")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_begin_anew_where_a_statement_makes_a_topic_anew() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    // SQL's DROP takes the topic.
+    let create = "CREATE STREAM s (v BIGINT)";
+    db.run(&format!("{create}; INSERT INTO s VALUES (1), (2)"))
+        .await;
+    let first = read_as_group(&broker, "g", "s").await;
+    assert_eq!(first, "{\"v\":1}\n{\"v\":2}\n");
+    db.run("DROP STREAM s").await;
+    assert_eq!(db.table("DESCRIBE CONSUMER GROUP g").await, "");
+    db.run(&format!("{create}; INSERT INTO s VALUES (3), (4)"))
+        .await;
+    let second = read_as_group(&broker, "g", "s").await;
+    assert_eq!(second, "{\"v\":3}\n{\"v\":4}\n");
+
+    // So does ksqlDB's if it is told to.
+    db.run("SET dialect = 'ksqldb'").await;
+    produce(&broker, "t", &["a:{\"V\": 1}", "b:{\"V\": 2}"]).await;
+    let create =
+        "CREATE STREAM t (k STRING KEY, v INT) WITH (kafka_topic = 't', value_format = 'JSON'";
+    db.run(&format!("{create})")).await;
+    assert_eq!(read_as_group(&broker, "g", "t").await.lines().count(), 2);
+    db.run("DROP STREAM t DELETE TOPIC").await;
+    db.run(&format!("{create}, partitions = 1)")).await;
+    db.run("INSERT INTO t VALUES ('c', 3)").await;
+    assert_eq!(read_as_group(&broker, "g", "t").await, "{\"V\":3}\n");
+
+    // And a query that is replaced gives its topic anew.
+    db.run("CREATE STREAM d AS SELECT k, v * 2 AS v FROM t")
+        .await;
+    wait_for(&broker, "D", "0 c={\"V\":6}\n").await;
+    assert_eq!(read_as_group(&broker, "g", "D").await, "{\"V\":6}\n");
+    db.run("CREATE OR REPLACE STREAM d AS SELECT k, v * 3 AS v FROM t")
+        .await;
+    wait_for(&broker, "D", "0 c={\"V\":9}\n").await;
+    broker.server().crash().await;
+    assert_eq!(read_as_group(&broker, "g", "D").await, "{\"V\":9}\n");
+    // What was committed since then is kept.
+    assert_eq!(read_as_group(&broker, "g", "D").await, "");
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kafka_protocol::ResponseError;
+use uuid::Uuid;
 
 use super::{Group, GroupState, Millis};
 
@@ -16,6 +17,9 @@ pub struct PartitionName {
 /// An offset that a group has committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
+    /// The topic that it is of: one that is made anew has the same name and another id. Nil where what was
+    /// stored does not say.
+    pub topic_id: Uuid,
     pub offset: i64,
     /// −1 if the consumer did not say.
     pub leader_epoch: i32,
@@ -69,6 +73,11 @@ impl GroupOffsets {
         self.in_transactions
             .values()
             .any(|partitions| partitions.contains(partition))
+    }
+
+    /// Whether another commit of a partition is on its way, or may yet be made by an open transaction.
+    pub fn is_changing(&self, partition: &PartitionName) -> bool {
+        self.in_flight.contains_key(partition) || self.is_unstable(partition)
     }
 
     /// All partitions of which the log says something, or soon will.

@@ -20,7 +20,10 @@ impl Groups {
     fn forget_expired_offsets(self: &Arc<Self>, shared: &SharedGroup) {
         let mut group = shared.lock();
         let wall = self.clock.wall();
-        let expired = group.expired_offsets(wall, self.config.offsets_retention_ms);
+        let mut expired = group.expired_offsets(wall, self.config.offsets_retention_ms);
+        expired.extend(self.offsets_of_gone_topics(&group));
+        expired.sort();
+        expired.dedup();
         let id = group.id().to_owned();
         // What is on its way counts as well, so such a group stays.
         let is_left_with_nothing = group.state() == GroupState::Empty

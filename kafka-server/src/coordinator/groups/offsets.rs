@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
+use uuid::Uuid;
 
 use super::{Groups, SharedGroup, finish, tombstones};
 use crate::coordinator::group::{
@@ -47,14 +48,7 @@ impl Groups {
         self: &Arc<Self>,
         request: CommitRequest,
     ) -> Vec<Result<(), ResponseError>> {
-        let mut answers = self.check_offsets(&request.offsets);
-        let good: Vec<(PartitionName, NewOffset)> = request
-            .offsets
-            .iter()
-            .zip(&answers)
-            .filter(|(_, answer)| answer.is_ok())
-            .map(|(offset, _)| offset.clone())
-            .collect();
+        let (good, mut answers) = self.check_offsets(request.offsets);
         let committer = Committer {
             member: &request.member,
             instance: request.instance.as_deref(),
@@ -76,26 +70,25 @@ impl Groups {
         answers
     }
 
-    /// Whether each offset may be committed at all.
-    pub fn check_offsets(
-        &self,
-        offsets: &[(PartitionName, NewOffset)],
-    ) -> Vec<Result<(), ResponseError>> {
-        offsets
-            .iter()
-            .map(|(partition, offset)| {
-                if !self
-                    .storage
-                    .has_partition(&partition.topic, partition.partition)
-                {
-                    Err(ResponseError::UnknownTopicOrPartition)
-                } else if offset.metadata.len() > self.config.offset_metadata_bytes_max {
+    /// Those offsets that may be committed, as they will stand but for their position; and an answer for each.
+    pub fn check_offsets(&self, offsets: Vec<(PartitionName, NewOffset)>) -> CheckedOffsets {
+        let committed_at = self.clock.wall();
+        let mut good = Vec::with_capacity(offsets.len());
+        let mut answers = Vec::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            let topic = self.storage.topic_id(&partition.topic, partition.partition);
+            answers.push(match topic {
+                None => Err(ResponseError::UnknownTopicOrPartition),
+                Some(_) if offset.metadata.len() > self.config.offset_metadata_bytes_max => {
                     Err(ResponseError::OffsetMetadataTooLarge)
-                } else {
+                }
+                Some(topic) => {
+                    good.push((partition, committed(offset, topic, committed_at)));
                     Ok(())
                 }
-            })
-            .collect()
+            });
+        }
+        (good, answers)
     }
 
     /// Checks who commits and puts the commit in line. `None` if there is nothing to commit.
@@ -103,7 +96,7 @@ impl Groups {
         &self,
         id: &str,
         committer: Committer<'_>,
-        offsets: Vec<(PartitionName, NewOffset)>,
+        offsets: Vec<(PartitionName, CommittedOffset)>,
     ) -> Result<Option<Committing>, ResponseError> {
         let shared = match self.get(id) {
             Some(group) => group,
@@ -124,11 +117,6 @@ impl Groups {
             }
             return checked.map(|()| None);
         }
-        let committed_at = self.clock.wall();
-        let offsets: Vec<(PartitionName, CommittedOffset)> = offsets
-            .into_iter()
-            .map(|(partition, offset)| (partition, committed(offset, committed_at)))
-            .collect();
         for (partition, _) in &offsets {
             group.offsets.begin(partition.clone());
         }
@@ -154,16 +142,75 @@ impl Groups {
         };
         let group = group.lock();
         let partitions = partitions.unwrap_or_else(|| {
-            let all = group.offsets.iter().map(|(partition, _)| partition.clone());
-            all.collect()
+            let all = group.offsets.iter();
+            let all = all.filter(|(partition, committed)| self.is_current(partition, committed));
+            all.map(|(partition, _)| partition.clone()).collect()
         });
         partitions
             .into_iter()
             .map(|partition| {
-                let fetched = fetched(&group, &partition, require_stable);
+                let fetched = self.fetched(&group, &partition, require_stable);
                 (partition, fetched)
             })
             .collect()
+    }
+
+    fn fetched(
+        &self,
+        group: &Group,
+        partition: &PartitionName,
+        require_stable: bool,
+    ) -> FetchedOffset {
+        if require_stable && group.offsets.is_unstable(partition) {
+            return FetchedOffset::Unstable;
+        }
+        match group.offsets.get(partition) {
+            Some(committed)
+                if group.state() != GroupState::Dead && self.is_current(partition, committed) =>
+            {
+                FetchedOffset::Committed(committed.clone())
+            }
+            _ => FetchedOffset::None,
+        }
+    }
+
+    /// Whether an offset is of the topic that has its name now.
+    fn is_current(&self, partition: &PartitionName, committed: &CommittedOffset) -> bool {
+        let topic = self.storage.topic_id(&partition.topic, partition.partition);
+        topic == Some(committed.topic_id)
+    }
+
+    /// Offsets of topics that are gone. Where another commit is on its way the log may already have it: that
+    /// takes the place of the old one, which must not be said to be gone after it.
+    pub(super) fn offsets_of_gone_topics(&self, group: &Group) -> Vec<PartitionName> {
+        let gone = group.offsets.iter().filter(|(partition, committed)| {
+            !self.is_current(partition, committed) && !group.offsets.is_changing(partition)
+        });
+        gone.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// Forgets offsets of topics that are gone. That the log is told before a topic of the same name can be made
+    /// is not needed: an offset counts only for the topic that it names.
+    pub fn forget_gone_topics(self: &Arc<Self>) {
+        let groups: Vec<SharedGroup> = self.groups.read().values().cloned().collect();
+        for shared in groups {
+            let group = shared.lock();
+            let gone = self.offsets_of_gone_topics(&group);
+            if group.state() == GroupState::Dead || gone.is_empty() {
+                continue;
+            }
+            let id = group.id().to_owned();
+            let durable = self.storage.append(Write {
+                offsets: tombstones(&id, gone.iter()),
+                ..Write::default()
+            });
+            drop(group);
+            tokio::spawn(async move {
+                if let Err(error) = forget_when_durable(shared, gone, durable).await {
+                    tracing::warn!(group = %id, %error, "offsets of a deleted topic could not be forgotten");
+                }
+            });
+        }
     }
 
     /// Forgets offsets by request; an answer for each.
@@ -250,11 +297,18 @@ impl Groups {
     }
 }
 
+/// Offsets to be committed, and what is answered for each that was asked for.
+pub type CheckedOffsets = (
+    Vec<(PartitionName, CommittedOffset)>,
+    Vec<Result<(), ResponseError>>,
+);
+
 type Committing = (SharedGroup, Vec<(PartitionName, CommittedOffset)>, Durable);
 
 /// An offset as it will stand, but for its position.
-pub fn committed(offset: NewOffset, committed_at: i64) -> CommittedOffset {
+fn committed(offset: NewOffset, topic_id: Uuid, committed_at: i64) -> CommittedOffset {
     CommittedOffset {
+        topic_id,
         offset: offset.offset,
         leader_epoch: offset.leader_epoch,
         metadata: offset.metadata,
@@ -278,18 +332,6 @@ fn put_all(group: &mut Group, offsets: Vec<(PartitionName, CommittedOffset)>, po
     for (index, (partition, mut committed)) in offsets.into_iter().enumerate() {
         committed.position = position + index as u64;
         group.offsets.put(partition, committed);
-    }
-}
-
-fn fetched(group: &Group, partition: &PartitionName, require_stable: bool) -> FetchedOffset {
-    if require_stable && group.offsets.is_unstable(partition) {
-        return FetchedOffset::Unstable;
-    }
-    match group.offsets.get(partition) {
-        Some(committed) if group.state() != GroupState::Dead => {
-            FetchedOffset::Committed(committed.clone())
-        }
-        _ => FetchedOffset::None,
     }
 }
 

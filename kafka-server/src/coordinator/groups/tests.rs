@@ -378,3 +378,59 @@ async fn a_thousand_members_join_and_are_told_of_each_other() {
     }
     assert_eq!(leaders, 1);
 }
+
+#[tokio::test]
+async fn offsets_of_a_topic_do_not_count_for_another_of_its_name() {
+    let (log, clock) = (MemoryLog::new(), Arc::default());
+    let groups = open(&log, &clock);
+    groups
+        .commit(commit_request("g", &[("a", 0, 5), ("b", 0, 6)]))
+        .await;
+    log.make_topic_anew("a");
+    assert_eq!(offsets(&groups, "g"), ["b/0 6"]);
+    // The server may end before the log is told.
+    let restarted = open(&log.after_crash(), &clock);
+    assert_eq!(offsets(&restarted, "g"), ["b/0 6"]);
+    groups.forget_gone_topics();
+    others_run().await;
+    assert_eq!(log.writes(), 2);
+    groups.commit(commit_request("g", &[("a", 0, 1)])).await;
+    groups.forget_gone_topics();
+    assert_eq!(offsets(&groups, "g"), ["a/0 1", "b/0 6"]);
+    let restarted = open(&log.after_crash(), &clock);
+    assert_eq!(offsets(&restarted, "g"), ["a/0 1", "b/0 6"]);
+}
+
+#[tokio::test]
+async fn a_start_forgets_groups_of_topics_that_are_gone() {
+    let (log, clock) = (MemoryLog::new(), Arc::default());
+    let groups = open(&log, &clock);
+    groups.commit(commit_request("g", &[("a", 0, 5)])).await;
+    log.drop_topic("a");
+    let log = log.after_crash();
+    assert!(open(&log, &clock).list().is_empty());
+    // The log was told, and is not told again.
+    assert_eq!(log.writes(), 2);
+    assert!(open(&log, &clock).list().is_empty());
+    assert_eq!(log.writes(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_on_its_way_is_not_forgotten_with_the_topic_before() {
+    let (log, clock) = (MemoryLog::new(), Arc::default());
+    let groups = open(&log, &clock);
+    groups.commit(commit_request("g", &[("a", 0, 5)])).await;
+    log.make_topic_anew("a");
+    log.set_mode(Mode::Held);
+    let commit = {
+        let groups = groups.clone();
+        tokio::spawn(async move { groups.commit(commit_request("g", &[("a", 0, 1)])).await })
+    };
+    others_run().await;
+    groups.forget_gone_topics();
+    log.settle();
+    commit.await.unwrap();
+    others_run().await;
+    assert_eq!(offsets(&groups, "g"), ["a/0 1"]);
+    assert_eq!(offsets(&open(&log.after_crash(), &clock), "g"), ["a/0 1"]);
+}
