@@ -112,8 +112,8 @@ fn column_of<'a>(delta: &'a ChangeBatch, sink: &Relation, column: usize) -> Resu
 /// Microseconds since the epoch; of none before it, as Kafka's records have none.
 fn times(values: &ArrayRef, sink: &Relation) -> Result<Vec<Option<i64>>> {
     let pattern = sink.format.timestamp_format.as_deref();
-    let micros = ingest::event_times(values, pattern)
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let micros =
+        ingest::event_times(values, pattern).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(micros
         .iter()
         .map(|time| time.filter(|time| *time >= 0))
