@@ -475,6 +475,11 @@ impl Mill {
             .collect()
     }
 
+    /// How many rows or records have failed since the start ([`ProcessingLog::failures`]).
+    pub fn failures(&self, reporter: &str) -> u64 {
+        self.processing_log.failures(reporter)
+    }
+
     /// Where a query stands.
     pub fn standing(&self, id: &str) -> Option<Standing> {
         let mut turning = self.lock();

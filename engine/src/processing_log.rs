@@ -1,5 +1,6 @@
 //! Rows that could not be evaluated, kept as a stream that can be queried.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
@@ -58,6 +59,8 @@ pub struct ProcessingLog {
     topic: Topic,
     /// Appends that may not have been acknowledged yet.
     pending: Mutex<Vec<Shared<AppendHandle>>>,
+    /// By who reported them: rows and records that failed since the start, written or not.
+    failures: Mutex<HashMap<String, u64>>,
 }
 
 impl ProcessingLog {
@@ -67,11 +70,24 @@ impl ProcessingLog {
             relation,
             topic,
             pending: Mutex::default(),
+            failures: Mutex::default(),
         }
+    }
+
+    /// How many rows or records have failed since the start, as a query, or as the rounds found them for a relation
+    /// ([`reporter`]).
+    pub fn failures(&self, reporter: &str) -> u64 {
+        let failures = self.failures.lock();
+        failures.get(reporter).copied().unwrap_or_default()
     }
 
     /// Appends what was collected. It is not waited for: an error in a row must not hold up a step.
     pub fn write(&self, collector: Collector) -> Result<()> {
+        let count = collector.count();
+        if count > 0 {
+            let mut failures = self.failures.lock();
+            *failures.entry(collector.query.clone()).or_default() += count;
+        }
         if collector.reads_errors {
             collector.trace();
             return Ok(());
@@ -161,6 +177,11 @@ fn rows(query: &str, errors: &[RowError], records: &[UndecodedRecord]) -> Result
     .map_err(|error| Error::Internal(error.to_string()))
 }
 
+/// Who reports the records that cannot be decoded as rows of a relation, whichever query reads it.
+pub fn reporter(relation: &Relation) -> String {
+    format!("{} {}", relation.kind_name(), relation.name)
+}
+
 /// Collects the errors of one step.
 pub struct Collector {
     query: String,
@@ -187,10 +208,13 @@ impl Collector {
 
     /// For records that cannot be decoded as rows of a relation, whichever query reads it.
     pub fn of_relation(relation: &Relation) -> Self {
-        Self::new(
-            &format!("{} {}", relation.kind_name(), relation.name),
-            relation.topic_name == PROCESSING_LOG,
-        )
+        Self::new(&reporter(relation), relation.topic_name == PROCESSING_LOG)
+    }
+
+    /// How many errors it has met.
+    fn count(&self) -> u64 {
+        let collected = self.collected.lock();
+        (collected.errors.len() + collected.records.len() + collected.dropped) as u64
     }
 
     /// Takes records that cannot be decoded.

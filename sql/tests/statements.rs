@@ -132,7 +132,6 @@ fn create_stream_and_table_refused() {
             "CREATE TABLE t (a INT, CHECK (a > 1))",
             "CREATE TABLE t (a, b)",
             "CREATE TABLE t ()",
-            "CREATE TABLE t (a STRUCT<>)",
             "CREATE TABLE t (a INT) WITH (x = 1, X = 2)",
             "CREATE STEAM s (a INT)",
             "CREATE TABLE t (a INT,)",

@@ -17,6 +17,17 @@ pub enum Format {
     None,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON",
+            Self::Delimited => "DELIMITED",
+            Self::Kafka => "KAFKA",
+            Self::None => "NONE",
+        })
+    }
+}
+
 /// A column that is filled from a record's headers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderColumn {

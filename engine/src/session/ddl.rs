@@ -574,7 +574,7 @@ impl Session {
                     .unwrap_or(Error::ShuttingDown));
             };
             check_kind(relation, drop.kind, word)?;
-            if name == crate::processing_log::PROCESSING_LOG {
+            if relation.name == crate::processing_log::PROCESSING_LOG {
                 return Err(StatementError::new(
                     StatementErrorKind::DependentObjects,
                     format!("cannot drop \"{name}\" because the system needs it"),

@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, Query, QueryStatus, Relation, RelationKind};
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::Standing;
 use crate::pg_catalog::SystemTables;
+use crate::processing_log::reporter;
 use crate::response::{Response, Rows};
 use crate::session::{Session, done, relation_name};
 
@@ -194,6 +195,8 @@ impl Session {
             let partitions = topic.partitions();
             lines.push(("topic".into(), topic.name().to_owned()));
             lines.push(("partitions".into(), partitions.len().to_string()));
+            lines.push(("key format".into(), relation.format.key.to_string()));
+            lines.push(("value format".into(), relation.format.value.to_string()));
             let rows: u64 = partitions
                 .iter()
                 .map(|p| p.end_offset().0 - p.start_offset().0)
@@ -212,6 +215,11 @@ impl Session {
             lines.push(("rows".into(), rows.to_string()));
             lines.push(("bytes in memory".into(), bytes.to_string()));
         }
+        let failed = "failed since the start, see processing_log";
+        let undecoded = self.engine.mill.failures(&reporter(relation));
+        if undecoded > 0 {
+            lines.push((format!("records {failed}"), undecoded.to_string()));
+        }
         lines.push(("frontier".into(), self.engine.mill.frontier().to_string()));
         for query in catalog.writers(relation.id) {
             lines.push(("written by".into(), query.id.clone()));
@@ -225,6 +233,10 @@ impl Session {
                     size.bytes, size.evictable
                 );
                 lines.push(("  bytes of state".into(), words));
+            }
+            let failures = self.engine.mill.failures(&query.id);
+            if failures > 0 {
+                lines.push((format!("  rows {failed}"), failures.to_string()));
             }
             for step in self.engine.mill.statistics(&query.id) {
                 lines.push((format!("  {}", step.0), step.1));
