@@ -20,7 +20,7 @@ use crate::processing_log::{self, PROCESSING_LOG, ProcessingLog};
 use crate::records::RecordFormat;
 use crate::session::{Session, SessionParameters};
 use crate::state_store::StateStore;
-use crate::topics::ClusterId;
+use crate::topics::{ClusterId, is_internal};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -369,7 +369,7 @@ fn drop_orphans(log: &Log, catalog: &Catalog) {
     let used: Vec<u32> = catalog.topics().map(|entry| entry.id).collect();
     for topic in log.topics() {
         let id = topic.id();
-        if !topic.name().starts_with("__")
+        if !is_internal(topic.name())
             && !used.contains(&id.0)
             && let Err(error) = log.drop_topic(id)
         {

@@ -47,6 +47,7 @@ use crate::processing_log::{Collector, ProcessingLog};
 use crate::state::Snapshot;
 use crate::state_store::StateStore;
 use cursor::TopicCursor;
+pub(crate) use progress::PROGRESS_TOPIC;
 use query::{Binding, Deltas, QueryState, Standing};
 use relation::RelationState;
 pub(crate) use sharing::finish_sharing;

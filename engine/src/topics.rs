@@ -11,7 +11,7 @@
 //!
 //! A *raw* topic holds record batches as clients sent them, and hands them out byte for byte but for
 //! the base offset. A *columnar* topic holds rows, which are encoded and decoded by its format on
-//! the way. Topics whose names begin with `__` are the engine's own.
+//! the way. A few are the engine's own (`internal`).
 
 mod admin;
 mod append;
@@ -40,6 +40,7 @@ pub use offsets::{OffsetAt, OffsetQuery};
 pub use settings::{Setting, SettingKind, SettingSource};
 
 pub(crate) use cluster::ClusterId;
+pub(crate) use internal::is_internal;
 
 /// The topics of an engine. Cheap to clone.
 #[derive(Clone)]

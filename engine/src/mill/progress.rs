@@ -13,7 +13,8 @@ use crate::catalog::Query;
 use crate::error::{Error, Result};
 use crate::ingest;
 
-const PROGRESS_TOPIC: &str = "__insert_progress";
+/// Name of the topic of the records.
+pub(crate) const PROGRESS_TOPIC: &str = "__insert_progress";
 
 #[derive(Serialize, Deserialize)]
 struct Progress {

@@ -26,6 +26,7 @@ use crate::records::HeaderColumn;
 use crate::response::Response;
 use crate::session::record_options::{TopicOptions, inherited_key};
 use crate::session::{Session, done, relation_name};
+use crate::topics::is_internal;
 
 /// How long tombstones stay in a compacted topic.
 const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
@@ -535,7 +536,7 @@ impl Session {
     }
 
     pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
-        if config.name.starts_with("__") {
+        if is_internal(&config.name) {
             return Err(StatementError::new(
                 StatementErrorKind::InvalidParameterValue,
                 format!("topic name \"{}\" is reserved", config.name),

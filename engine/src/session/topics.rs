@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use log_store::{Topic, TopicId};
 use sql::ast::{AssertTopic, OptionValue};
 
 use crate::catalog::{Catalog, TopicContents};
@@ -10,6 +11,7 @@ use crate::consumer_groups::{ConsumerGroup, ConsumerGroupOffset};
 use crate::error::{Result, StatementError, StatementErrorKind};
 use crate::response::Response;
 use crate::session::{Session, done};
+use crate::topics::is_internal;
 
 /// How long `ASSERT TOPIC` waits when it does not say.
 const ASSERT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,8 +32,9 @@ impl Session {
             .log
             .topics()
             .iter()
-            .filter(|topic| all || !topic.name().starts_with("__"))
+            .filter(|topic| all || !is_internal(topic.name()))
             .map(|topic| {
+                let name = name_of(&catalog, topic);
                 let partitions = topic.partitions();
                 let rows: u64 = partitions
                     .iter()
@@ -39,15 +42,15 @@ impl Session {
                     .sum();
                 let bytes: u64 = partitions.iter().map(|p| p.size_bytes()).sum();
                 let mut row = vec![
-                    topic.name().to_owned(),
+                    name.to_owned(),
                     partitions.len().to_string(),
                     REPLICAS.to_string(),
                     rows.to_string(),
                     bytes.to_string(),
-                    contents(&catalog, topic.name()).to_owned(),
+                    contents(&catalog, name).to_owned(),
                 ];
                 if extended {
-                    let (consumers, groups) = readers(&groups, topic.name());
+                    let (consumers, groups) = readers(&groups, name);
                     row.extend([consumers.to_string(), groups.to_string()]);
                 }
                 row
@@ -133,8 +136,17 @@ impl Session {
         Some((end - offset.offset).max(0))
     }
 
+    /// The topic that clients know by a name.
+    fn topic_of(&self, name: &str) -> Option<Topic> {
+        match self.engine.catalog().topic(name) {
+            Some(entry) => self.engine.log.topic(TopicId(entry.id)).ok(),
+            None if is_internal(name) => self.engine.log.topic_by_name(name),
+            None => None,
+        }
+    }
+
     fn end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        let topic = self.engine.log.topic_by_name(topic)?;
+        let topic = self.topic_of(topic)?;
         let number = usize::try_from(partition).ok()?;
         let end = topic.partitions().get(number)?.end_offset();
         i64::try_from(end.0).ok()
@@ -181,8 +193,8 @@ impl Session {
     /// What is otherwise than it should be.
     fn misfit(&self, assert: &AssertTopic) -> Option<String> {
         let name = &assert.topic;
-        let topic = self.engine.log.topic_by_name(name);
-        let Some(topic) = topic.filter(|_| self.engine.catalog().topic(name).is_some()) else {
+        let topic = self.topic_of(name).filter(|_| !is_internal(name));
+        let Some(topic) = topic else {
             return assert
                 .exists
                 .then(|| format!("topic \"{name}\" does not exist"));
@@ -204,6 +216,13 @@ impl Session {
 
 fn whole_number(value: &OptionValue) -> Option<i64> {
     value.as_i64()
+}
+
+/// What clients call a topic. One that was made anew has another name in the log.
+fn name_of<'a>(catalog: &'a Catalog, topic: &'a Topic) -> &'a str {
+    let mut topics = catalog.topics();
+    let entry = topics.find(|entry| entry.id == topic.id().0);
+    entry.map_or_else(|| topic.name(), |entry| &entry.name)
 }
 
 /// What a topic holds, in a word.

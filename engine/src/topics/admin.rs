@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use log_store::{Cleanup, Offset, PartitionId, TopicConfig, TopicId};
 
-use super::{INTERNAL_TOPICS, Setting, TopicError, TopicInfo, Topics, settings};
+use super::{INTERNAL_TOPICS, Setting, TopicError, TopicInfo, Topics, is_internal, settings};
 use crate::catalog::{Catalog, Change, TopicContents, TopicEntry};
 
 /// Kafka's limit of a topic's name.
@@ -317,7 +317,7 @@ fn check_partitions(partitions: u32) -> Result<(), TopicError> {
     )))
 }
 
-/// Kafka's rule for names; those that begin with `__` are the server's own.
+/// Kafka's rule for names; one that nobody sees is refused, one that is seen is there already.
 fn check_name(name: &str) -> Result<(), TopicError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let problem = if name.is_empty() {
@@ -328,8 +328,8 @@ fn check_name(name: &str) -> Result<(), TopicError> {
         "the length of Topic name can't exceed 249 characters"
     } else if !name.chars().all(legal) {
         "it contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-    } else if name.starts_with("__") {
-        "names that begin with two underscores are the server's own"
+    } else if is_internal(name) && !INTERNAL_TOPICS.contains(&name) {
+        "the server keeps a topic of this name for itself"
     } else {
         return Ok(());
     };

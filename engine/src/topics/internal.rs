@@ -1,14 +1,26 @@
-//! The topics that the server keeps for itself: keyed records in one compacted partition.
+//! The topics that the server keeps for itself. Those that Apache Kafka has too hold keyed records in one compacted
+//! partition, and clients may look into them.
 
 use bytes::Bytes;
 use log_store::{Cleanup, Epoch, PartitionId, Topic, TopicConfig};
 
 use super::append::{RECORDS_BYTES_MAX, raw_body};
 use super::{Found, Prepared, TopicError, Topics};
+use crate::catalog::CATALOG_TOPIC;
+use crate::mill::PROGRESS_TOPIC;
 use crate::records::{BatchBuilder, Codec, KafkaBatch};
 
-/// Their names, which are those that Apache Kafka has for them.
+/// Names of those that clients see, which are those that Apache Kafka has for them.
 pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
+/// Names of those that nobody sees.
+const HIDDEN_TOPICS: [&str; 2] = [CATALOG_TOPIC, PROGRESS_TOPIC];
+
+/// Whether the server keeps a topic of this name for itself, so that nobody else may make one. Other names are anybody's,
+/// also those that begin with two underscores.
+pub fn is_internal(name: &str) -> bool {
+    INTERNAL_TOPICS.contains(&name) || HIDDEN_TOPICS.contains(&name)
+}
 
 /// How long it is remembered that a key is gone.
 const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;

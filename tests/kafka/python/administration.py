@@ -87,3 +87,17 @@ def groups(client, topic):
     client.delete_consumer_groups([name])[name].result(PATIENCE)
     assert name not in [g.group_id for g in client.list_consumer_groups().result(PATIENCE).valid]
     fails(KafkaError.GROUP_ID_NOT_FOUND, lambda: client.delete_consumer_groups([name])[name].result(PATIENCE))
+
+
+def names_with_underscores():
+    """Only a broker's own topics are its own; Debezium's heartbeats have such a name."""
+    topic = create(fresh("__debezium-heartbeat.srv"))
+    produce(topic, [(b"k", b"v")])
+    assert [m.value() for m in read(topic)] == [b"v"]
+    automatic = fresh("__automatic")
+    produce(automatic, [(b"k", b"v")])
+    assert [m.value() for m in read(automatic)] == [b"v"]
+    consumer = Consumer(config(group_id=fresh("own")))  # so that there is one of the broker's own
+    consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+    consumer.close()
+    fails(KafkaError.TOPIC_ALREADY_EXISTS, lambda: create("__consumer_offsets"))

@@ -30,6 +30,7 @@ scenarios![
     topics_made_anew,
     administration,
     automatic_topics,
+    names_with_underscores,
 ];
 
 /// Every message arrives once and in order, although the server is killed twice while it is written.

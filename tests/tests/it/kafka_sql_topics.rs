@@ -302,6 +302,43 @@ async fn groups_begin_anew_where_a_statement_makes_a_topic_anew() {
     wait_for(&broker, "D", "0 c={\"V\":9}\n").await;
     broker.server().crash().await;
     assert_eq!(read_as_group(&broker, "g", "D").await, "{\"V\":9}\n");
+    let db = broker.server().connect().await;
+    assert_eq!(
+        db.table("DESCRIBE CONSUMER GROUP g").await,
+        "D|0|1|1|0|\ns|0|2|2|0|\nt|0|1|1|0|"
+    );
     // What was committed since then is kept.
     assert_eq!(read_as_group(&broker, "g", "D").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_topics_of_the_server_itself_are_reserved_and_hidden() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "__debezium-heartbeat.srv", &["a:1", "b:2"]).await;
+    db.run("CREATE STREAM s (v BIGINT) WITH (kafka_topic = '__s')")
+        .await;
+    db.run("INSERT INTO s VALUES (1)").await;
+    broker.server().crash().await;
+    let db = broker.server().connect().await;
+    let names = |rows: Vec<tests::Row>| -> Vec<String> {
+        let names = rows.into_iter().filter_map(|row| row[0].clone());
+        names.filter(|name| name.starts_with("__")).collect()
+    };
+    let shown = names(db.rows("SHOW TOPICS").await);
+    assert_eq!(shown, ["__debezium-heartbeat.srv", "__s"]);
+    let all = names(db.rows("SHOW ALL TOPICS").await);
+    for internal in ["__catalog", "__consumer_offsets", "__transaction_state"] {
+        assert!(all.iter().any(|name| name == internal), "{all:?}");
+    }
+    assert_eq!(
+        read(&broker, "__debezium-heartbeat.srv").await,
+        "0 a=1\n1 b=2\n"
+    );
+    assert_eq!(read(&broker, "__s").await, "0 ={\"v\":1}\n");
+    for internal in ["__catalog", "__insert_progress", "__consumer_offsets"] {
+        let create = format!("CREATE STREAM t (v BIGINT) WITH (kafka_topic = '{internal}')");
+        assert_eq!(db.error_code(&create).await, "22023", "{internal}");
+    }
 }
