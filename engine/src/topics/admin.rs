@@ -189,6 +189,11 @@ impl Topics {
                     "cleanup.policy of topic \"{name}\" follows from its relation"
                 )));
             }
+            if settings::has_append_time(&set) && !settings::has_append_time(&before) {
+                return Err(TopicError::InvalidConfig(format!(
+                    "message.timestamp.type of topic \"{name}\" cannot be LogAppendTime: the times of its records are the event times of its relation's rows"
+                )));
+            }
         }
         if only_check || set == before {
             return Ok(());

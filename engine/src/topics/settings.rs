@@ -307,11 +307,16 @@ pub(super) fn of_config(config: &TopicConfig) -> BTreeMap<String, String> {
     set
 }
 
+/// Whether records get the time at which they are appended.
+pub(super) fn has_append_time(set: &BTreeMap<String, String>) -> bool {
+    word_of(set, "message.timestamp.type") == "LogAppendTime"
+}
+
 /// What the settings say of records.
 pub(super) fn rules(set: &BTreeMap<String, String>) -> Rules {
     Rules {
         message_bytes_max: usize::try_from(number_of(set, "max.message.bytes")).unwrap_or(0),
-        append_time: word_of(set, "message.timestamp.type") == "LogAppendTime",
+        append_time: has_append_time(set),
         behind_ms_max: number_of(set, "message.timestamp.before.max.ms"),
         ahead_ms_max: number_of(set, "message.timestamp.after.max.ms"),
     }

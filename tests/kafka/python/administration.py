@@ -89,6 +89,26 @@ def groups(client, topic):
     fails(KafkaError.GROUP_ID_NOT_FOUND, lambda: client.delete_consumer_groups([name])[name].result(PATIENCE))
 
 
+def set_topic(topic, name, value):
+    """Sets one setting of a topic."""
+    changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)])
+    admin().incremental_alter_configs([changed])[changed].result(PATIENCE)
+
+
+def settings_of(kind, name):
+    resource = ConfigResource(kind, name)
+    return admin().describe_configs([resource])[resource].result(PATIENCE)
+
+
+def times_of_rows(topic):
+    """Of a topic whose records are rows of a relation, which have event times."""
+    error = fails(KafkaError.INVALID_CONFIG, lambda: set_topic(topic, "message.timestamp.type", "LogAppendTime"))
+    assert "event times" in error.str(), error
+    assert settings_of(ResourceType.TOPIC, topic)["message.timestamp.type"].value == "CreateTime"
+    set_topic(topic, "message.timestamp.type", "CreateTime")
+
+
 def names_with_underscores():
     """Only a broker's own topics are its own; Debezium's heartbeats have such a name."""
     topic = create(fresh("__debezium-heartbeat.srv"))

@@ -342,3 +342,12 @@ async fn only_topics_of_the_server_itself_are_reserved_and_hidden() {
         assert_eq!(db.error_code(&create).await, "22023", "{internal}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_rows_cannot_follow_are_refused() {
+    let Some((broker, db)) = start().await else {
+        return;
+    };
+    db.run("CREATE STREAM s (v BIGINT)").await;
+    broker.python(&["times_of_rows", "s"]).await;
+}
