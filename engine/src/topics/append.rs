@@ -32,6 +32,7 @@ pub struct Prepared {
     records: u32,
     bytes: usize,
     append_time: Option<i64>,
+    replicas_min: u32,
 }
 
 /// Who numbers the records of a batch, and how.
@@ -57,6 +58,7 @@ impl Prepared {
             producer: None,
             transactional: false,
             append_time: None,
+            replicas_min: 1,
         }
     }
 
@@ -88,6 +90,11 @@ impl Prepared {
     /// The time that was given to all its records, milliseconds, if the topic wants that.
     pub fn append_time(&self) -> Option<i64> {
         self.append_time
+    }
+
+    /// How many replicas the topic wants to be in sync where the producer asks for all of them.
+    pub fn replicas_min(&self) -> u32 {
+        self.replicas_min
     }
 }
 
@@ -146,6 +153,7 @@ impl Topics {
             producer,
             transactional,
             append_time,
+            replicas_min: set.replicas_min,
         };
         prepared.stamp();
         Ok(prepared)

@@ -44,6 +44,8 @@ pub struct Setting {
 pub(super) struct Rules {
     pub message_bytes_max: usize,
     pub append_time: bool,
+    /// Replicas that must be in sync where a producer asks for all of them.
+    pub replicas_min: u32,
     /// How far behind now a record's time may be, milliseconds.
     pub behind_ms_max: i64,
     /// How far ahead of now.
@@ -317,6 +319,7 @@ pub(super) fn rules(set: &BTreeMap<String, String>) -> Rules {
     Rules {
         message_bytes_max: usize::try_from(number_of(set, "max.message.bytes")).unwrap_or(0),
         append_time: has_append_time(set),
+        replicas_min: u32::try_from(number_of(set, "min.insync.replicas")).unwrap_or(1),
         behind_ms_max: number_of(set, "message.timestamp.before.max.ms"),
         ahead_ms_max: number_of(set, "message.timestamp.after.max.ms"),
     }

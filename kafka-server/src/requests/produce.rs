@@ -11,6 +11,12 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use super::string;
 use crate::server::Shared;
 
+/// All replicas that are in sync shall have the records, which is this node.
+const ACKS_ALL: i16 = -1;
+
+/// Replicas that are in sync.
+const REPLICAS: u32 = 1;
+
 /// What became of the records for a partition, when it is known.
 type Outcome = BoxFuture<'static, PartitionProduceResponse>;
 
@@ -21,7 +27,7 @@ pub fn begin(
     request: ProduceRequest,
 ) -> BoxFuture<'static, Option<ProduceResponse>> {
     let acks = request.acks;
-    let known_acks = matches!(acks, -1..=1);
+    let known_acks = matches!(acks, ACKS_ALL..=1);
     let id = request.transactional_id.map(|id| id.to_string());
     let topics: Vec<_> = request
         .topic_data
@@ -32,7 +38,7 @@ pub fn begin(
                 .partition_data
                 .into_iter()
                 .map(|data| match known_acks {
-                    true => partition(shared, id.as_deref(), &name, data),
+                    true => partition(shared, acks, id.as_deref(), &name, data),
                     false => refused(
                         data.index,
                         ResponseError::InvalidRequiredAcks,
@@ -58,6 +64,7 @@ pub fn begin(
 
 fn partition(
     shared: &Shared,
+    acks: i16,
     transactional_id: Option<&str>,
     topic: &str,
     data: PartitionProduceData,
@@ -68,6 +75,13 @@ fn partition(
         Ok(prepared) => prepared,
         Err(error) => return failed(index, &error),
     };
+    if acks == ACKS_ALL && prepared.replicas_min() > REPLICAS {
+        let reason = format!(
+            "The size of the current ISR : {REPLICAS} is insufficient to satisfy the min.isr requirement of {} for partition {topic}-{index}",
+            prepared.replicas_min()
+        );
+        return refused(index, ResponseError::NotEnoughReplicas, reason);
+    }
     if prepared.is_transactional() {
         let kept = match transactional_id {
             Some(id) => shared

@@ -1,9 +1,9 @@
 """What administrators do."""
 
 import confluent_kafka as ck
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, OffsetSpec, ResourceType
-from common import PATIENCE, admin, admin_offsets, config, create, fails, fresh, produce, read, until
+from common import PATIENCE, Deliveries, admin, admin_offsets, config, create, fails, fresh, produce, read, until
 
 
 def administration():
@@ -121,3 +121,21 @@ def names_with_underscores():
     consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
     consumer.close()
     fails(KafkaError.TOPIC_ALREADY_EXISTS, lambda: create("__consumer_offsets"))
+
+
+def in_sync_replicas():
+    """Where more replicas must be in sync than there are, nobody can have all of them; others are not held up."""
+    topic = create(fresh("insync"), min_insync_replicas=2)
+    def send(acks):
+        deliveries = Deliveries()
+        producer = Producer(config(acks=acks, retries=0))
+        producer.produce(topic, b"v", on_delivery=deliveries)
+        assert producer.flush(PATIENCE) == 0
+        return [error.code() for error in deliveries.errors]
+    assert send("all") == [KafkaError.NOT_ENOUGH_REPLICAS]
+    assert read(topic) == []
+    assert send("1") == [] and send("0") == []
+    until(lambda: len(read(topic)) == 2, "two messages")
+    set_topic(topic, "min.insync.replicas", "1")
+    assert send("all") == []
+    assert len(read(topic)) == 3

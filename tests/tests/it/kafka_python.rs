@@ -31,6 +31,7 @@ scenarios![
     administration,
     automatic_topics,
     names_with_underscores,
+    in_sync_replicas,
 ];
 
 /// Every message arrives once and in order, although the server is killed twice while it is written.
