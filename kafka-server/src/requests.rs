@@ -2,6 +2,7 @@
 //! coordinator's.
 
 mod api_versions;
+mod assignment;
 mod configs;
 mod create_partitions;
 mod create_topics;

@@ -6,7 +6,7 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
-use super::string;
+use super::{assignment, string};
 use crate::server::Shared;
 
 pub async fn answer(shared: &Shared, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -32,9 +32,22 @@ async fn grow(
         let reason = "Number of partitions must be larger than 0.".to_owned();
         (ResponseError::InvalidPartitions, reason)
     })?;
-    let grown = shared
-        .topics
-        .grow(&topic.name, partitions, only_check)
-        .await;
-    grown.map_err(|error: TopicError| (super::code(&error), error.to_string()))
+    let refused = |error: TopicError| (super::code(&error), error.to_string());
+    let topics = &shared.topics;
+    if let Some(assigned) = &topic.assignments {
+        // What is wrong with the number is said first.
+        let grown = topics.grow(&topic.name, partitions, true);
+        grown.await.map_err(refused)?;
+        let now = topics.get(&topic.name).map_or(0, |info| info.partitions);
+        let new = partitions.saturating_sub(now) as usize;
+        if assigned.len() != new {
+            return Err(assignment::refused(format!(
+                "Increasing the number of partitions by {new} but {} assignments provided.",
+                assigned.len()
+            )));
+        }
+        assignment::check(assigned.iter().map(|partition| &*partition.broker_ids))?;
+    }
+    let grown = topics.grow(&topic.name, partitions, only_check);
+    grown.await.map_err(refused)
 }

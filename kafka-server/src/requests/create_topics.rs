@@ -6,7 +6,7 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::string;
+use super::{assignment, string};
 use crate::server::Shared;
 
 pub async fn answer(shared: &Shared, request: CreateTopicsRequest) -> CreateTopicsResponse {
@@ -29,6 +29,26 @@ pub async fn answer(shared: &Shared, request: CreateTopicsRequest) -> CreateTopi
     CreateTopicsResponse::default().with_topics(results)
 }
 
+/// Whoever says which brokers shall have a topic's partitions says how many there are with it.
+fn check_assignments(topic: &CreatableTopic) -> Result<(), (ResponseError, String)> {
+    let assigned = &topic.assignments;
+    if assigned.is_empty() {
+        return Ok(());
+    }
+    if topic.num_partitions != -1 || topic.replication_factor != -1 {
+        let reason = "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used at the same time.";
+        return Err((ResponseError::InvalidRequest, reason.to_owned()));
+    }
+    let mut partitions: Vec<i32> = assigned.iter().map(|one| one.partition_index).collect();
+    partitions.sort_unstable();
+    if !partitions.into_iter().eq(0..assigned.len() as i32) {
+        return Err(assignment::refused(
+            "partitions should be a consecutive 0-based integer sequence".to_owned(),
+        ));
+    }
+    assignment::check(assigned.iter().map(|partition| &*partition.broker_ids))
+}
+
 async fn create(
     shared: &Shared,
     topic: CreatableTopic,
@@ -41,6 +61,7 @@ async fn create(
         );
         return Err((ResponseError::InvalidReplicationFactor, reason));
     }
+    check_assignments(&topic)?;
     let partitions = match (topic.assignments.len(), topic.num_partitions) {
         (0, -1) => Ok(shared.config.partitions_default),
         (0, partitions) => u32::try_from(partitions),

@@ -2,7 +2,7 @@
 
 import confluent_kafka as ck
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, OffsetSpec, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec, ResourceType
 from common import PATIENCE, Deliveries, admin, admin_offsets, config, create, fails, fresh, produce, read, until
 
 
@@ -139,3 +139,22 @@ def in_sync_replicas():
     set_topic(topic, "min.insync.replicas", "1")
     assert send("all") == []
     assert len(read(topic)) == 3
+
+
+def assignments():
+    """Partitions can be given to brokers that are there, each once."""
+    client, topic = admin(), create(fresh("assigned"))
+    def grow(count, assigned):
+        client.create_partitions([NewPartitions(topic, count, replica_assignment=assigned)])[topic].result(PATIENCE)
+    for count, assigned in ((2, [[9]]), (2, [[1, 9]]), (2, [[1, 1]]), (3, [[1]])):
+        fails(KafkaError.INVALID_REPLICA_ASSIGNMENT, lambda: grow(count, assigned))
+    fails(KafkaError.INVALID_PARTITIONS, lambda: grow(1, [[9]]))
+    grow(3, [[1], [1]])
+    until(lambda: len(client.list_topics(topic, timeout=PATIENCE).topics[topic].partitions) == 3, "three partitions")
+    def make(assigned):
+        name = fresh("assigned")
+        client.create_topics([NewTopic(name, len(assigned), replica_assignment=assigned)])[name].result(PATIENCE)
+        return name
+    fails(KafkaError.INVALID_REPLICA_ASSIGNMENT, lambda: make([[1], [9]]))
+    made = make([[1], [1]])
+    until(lambda: len(client.list_topics(made, timeout=PATIENCE).topics[made].partitions) == 2, "two partitions")

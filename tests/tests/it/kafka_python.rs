@@ -32,6 +32,7 @@ scenarios![
     automatic_topics,
     names_with_underscores,
     in_sync_replicas,
+    assignments,
 ];
 
 /// Every message arrives once and in order, although the server is killed twice while it is written.
