@@ -3,6 +3,7 @@
 
 mod api_versions;
 mod assignment;
+mod broker_settings;
 mod configs;
 mod create_partitions;
 mod create_topics;
@@ -129,7 +130,7 @@ pub(crate) async fn answer(
         }
         ApiKey::DescribeConfigs => {
             let request = decode(body, version)?;
-            write(configs::describe(shared, request), version, out)
+            write(configs::describe(shared, asked.node, request), version, out)
         }
         ApiKey::AlterConfigs => {
             let request = decode(body, version)?;

@@ -156,6 +156,11 @@ impl Topics {
         blocking(name, move || log.add_partitions(id, partitions)).await
     }
 
+    /// The settings of a topic for which nothing was set.
+    pub fn default_settings() -> Vec<Setting> {
+        settings::all(&BTreeMap::new())
+    }
+
     /// The settings of a topic.
     pub fn settings(&self, name: &str) -> Result<Vec<Setting>, TopicError> {
         Ok(settings::all(&self.settings_of(name)?))

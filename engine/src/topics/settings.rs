@@ -24,8 +24,8 @@ pub enum SettingKind {
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingSource {
-    /// Set for this topic.
-    Topic,
+    /// Somebody has set it.
+    Set,
     Default,
 }
 
@@ -236,7 +236,7 @@ pub(super) fn all(set: &BTreeMap<String, String>) -> Vec<Setting> {
                 default: known.default,
                 kind: known.kind,
                 source: match value {
-                    Some(_) => SettingSource::Topic,
+                    Some(_) => SettingSource::Set,
                     None => SettingSource::Default,
                 },
             }

@@ -1,5 +1,5 @@
-//! `DescribeConfigs`, `AlterConfigs` and `IncrementalAlterConfigs`: the settings of topics. This node has
-//! none that could be changed while it runs.
+//! `DescribeConfigs`, `AlterConfigs` and `IncrementalAlterConfigs`: the settings of topics, and of this node, which
+//! has none that could be changed while it runs.
 
 use engine::topics::{Setting, SettingChange, SettingKind, SettingSource};
 use kafka_protocol::ResponseError;
@@ -14,7 +14,8 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::{NODE_ID, string};
+use super::{NODE_ID, broker_settings, string};
+use crate::coordinator::Node;
 use crate::server::Shared;
 
 /// Kinds of resources.
@@ -23,11 +24,16 @@ const BROKER: i8 = 4;
 
 /// Where a value comes from.
 const SOURCE_TOPIC: i8 = 1;
+const SOURCE_STATIC_BROKER: i8 = 4;
 const SOURCE_DEFAULT: i8 = 5;
 
 type Refusal = (ResponseError, String);
 
-pub fn describe(shared: &Shared, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub fn describe(
+    shared: &Shared,
+    node: &Node,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let results = request
         .resources
         .into_iter()
@@ -35,12 +41,14 @@ pub fn describe(shared: &Shared, request: DescribeConfigsRequest) -> DescribeCon
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            match settings_of(shared, &resource) {
+            match settings_of(shared, node, &resource) {
                 Ok(settings) => result.with_configs(
                     settings
                         .into_iter()
                         .filter(|setting| is_asked(&resource, setting))
-                        .map(|setting| described(setting, request.include_synonyms))
+                        .map(|setting| {
+                            described(resource.resource_type, setting, request.include_synonyms)
+                        })
                         .collect(),
                 ),
                 Err((error, reason)) => result
@@ -54,6 +62,7 @@ pub fn describe(shared: &Shared, request: DescribeConfigsRequest) -> DescribeCon
 
 fn settings_of(
     shared: &Shared,
+    node: &Node,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<Setting>, Refusal> {
     match resource.resource_type {
@@ -61,7 +70,9 @@ fn settings_of(
             .topics
             .settings(&resource.resource_name)
             .map_err(|error| (super::code(&error), error.to_string())),
-        BROKER if is_this_node(&resource.resource_name) => Ok(Vec::new()),
+        // What holds for all brokers is what was changed while they run.
+        BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
+        BROKER if is_this_node(&resource.resource_name) => Ok(broker_settings::all(shared, node)),
         kind => Err(no_such_resource(kind, &resource.resource_name)),
     }
 }
@@ -86,9 +97,14 @@ fn is_asked(resource: &DescribeConfigsResource, setting: &Setting) -> bool {
     }
 }
 
-fn described(setting: Setting, with_synonyms: bool) -> DescribeConfigsResourceResult {
+fn described(
+    resource_type: i8,
+    setting: Setting,
+    with_synonyms: bool,
+) -> DescribeConfigsResourceResult {
     let source = match setting.source {
-        SettingSource::Topic => SOURCE_TOPIC,
+        SettingSource::Set if resource_type == BROKER => SOURCE_STATIC_BROKER,
+        SettingSource::Set => SOURCE_TOPIC,
         SettingSource::Default => SOURCE_DEFAULT,
     };
     let synonym = |value: &str, source| {
@@ -99,8 +115,8 @@ fn described(setting: Setting, with_synonyms: bool) -> DescribeConfigsResourceRe
     };
     let mut synonyms = Vec::new();
     if with_synonyms {
-        if source == SOURCE_TOPIC {
-            synonyms.push(synonym(&setting.value, SOURCE_TOPIC));
+        if source != SOURCE_DEFAULT {
+            synonyms.push(synonym(&setting.value, source));
         }
         synonyms.push(synonym(setting.default, SOURCE_DEFAULT));
     }
@@ -115,6 +131,7 @@ fn described(setting: Setting, with_synonyms: bool) -> DescribeConfigsResourceRe
             SettingKind::List => 7,
         })
         .with_value(Some(string(setting.value)))
+        .with_read_only(resource_type == BROKER)
         .with_config_source(source)
         .with_synonyms(synonyms)
 }
@@ -161,7 +178,7 @@ fn replaced(
         .map_err(|error| (super::code(&error), error.to_string()))?;
     let mut changes: Vec<(String, SettingChange)> = now
         .into_iter()
-        .filter(|setting| setting.source == SettingSource::Topic)
+        .filter(|setting| setting.source == SettingSource::Set)
         .filter(|setting| named.iter().all(|(name, _)| name != setting.name))
         .map(|setting| (setting.name.to_owned(), SettingChange::Unset))
         .collect();

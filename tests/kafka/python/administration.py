@@ -158,3 +158,18 @@ def assignments():
     fails(KafkaError.INVALID_REPLICA_ASSIGNMENT, lambda: make([[1], [9]]))
     made = make([[1], [1]])
     until(lambda: len(client.list_topics(made, timeout=PATIENCE).topics[made].partitions) == 2, "two partitions")
+
+
+def broker_settings():
+    """What a broker says of itself."""
+    settings = settings_of(ResourceType.BROKER, "1")
+    assert "://" in settings["advertised.listeners"].value
+    for name in ("num.partitions", "default.replication.factor", "offsets.retention.minutes", "message.max.bytes",
+                 "transaction.max.timeout.ms", "socket.request.max.bytes"):
+        assert int(settings[name].value) > 0, name
+    assert settings["auto.create.topics.enable"].value == "true"
+    assert settings["log.cleanup.policy"].value == "delete"
+    assert settings["default.replication.factor"].is_read_only and not settings["num.partitions"].is_sensitive
+    # A topic that does not say otherwise has what the broker says.
+    topic = settings_of(ResourceType.TOPIC, create(fresh("as-the-broker")))
+    assert topic["max.message.bytes"].value == settings["message.max.bytes"].value

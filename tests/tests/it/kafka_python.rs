@@ -33,6 +33,7 @@ scenarios![
     names_with_underscores,
     in_sync_replicas,
     assignments,
+    broker_settings,
 ];
 
 /// Every message arrives once and in order, although the server is killed twice while it is written.
