@@ -180,8 +180,9 @@ impl Transaction {
                 buffer.add(partitions, group);
                 Ok(false)
             }
-            // The error on which clients abort and ask for a new epoch without ending the transaction.
-            Stage::Lost => Err(ResponseError::InvalidProducerIdMapping),
+            // The error on which all clients abort, which they can, and go on. The one that the mapping of the
+            // producer's id is gone ends newer Java producers.
+            Stage::Lost => Err(ResponseError::UnknownProducerId),
         }
     }
 
@@ -281,7 +282,8 @@ impl Transaction {
         match &self.stage {
             Stage::Open { buffer, .. } if buffer.has_group(group) => Ok(()),
             Stage::Open { .. } | Stage::Idle => Err(ResponseError::InvalidTxnState),
-            Stage::Lost => Err(ResponseError::InvalidProducerIdMapping),
+            // With this request clients abort on what is wrong with a group, not with a producer.
+            Stage::Lost => Err(ResponseError::IllegalGeneration),
         }
     }
 
@@ -291,7 +293,7 @@ impl Transaction {
         match (&self.stage, self.stored.state, commit) {
             (Stage::Open { .. }, _, true) => Ok(EndOutcome::Commit),
             (Stage::Open { .. } | Stage::Lost, _, false) => Ok(EndOutcome::Abort),
-            (Stage::Lost, _, true) => Err(ResponseError::InvalidProducerIdMapping),
+            (Stage::Lost, _, true) => Err(ResponseError::UnknownProducerId),
             (Stage::Idle, StoredState::CompleteCommit, true)
             | (Stage::Idle, StoredState::CompleteAbort, false) => Ok(EndOutcome::Done),
             (Stage::Idle, _, _) => Err(ResponseError::InvalidTxnState),

@@ -3,7 +3,7 @@
 import time
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from common import Deliveries, PATIENCE, committed, config, create, fresh, produce, read, reader, transactional, until
+from common import Deliveries, PATIENCE, admin, committed, config, create, fresh, produce, read, reader, transactional, until
 
 
 def idempotent(count="20000"):
@@ -144,3 +144,46 @@ def transfers(topic, count):
                 producer.abort_transaction(PATIENCE)
             else:
                 producer.commit_transaction(PATIENCE)
+
+
+def transaction_over_restart():
+    """The server goes and comes back while transactions are open. They may be lost, but then the producer is told to
+    abort, can, and goes on; nobody sees half of them. Whoever restarts the server makes the topic "restarted" then."""
+    open_ones = []
+    for goes_on in (False, True):
+        topic, producer = create(fresh("restart"), partitions=2), transactional(fresh("restart-tx"))
+        producer.begin_transaction()
+        producer.produce(topic, b"lost", partition=0)
+        producer.flush(PATIENCE)
+        open_ones.append((goes_on, topic, producer))
+    print("open", flush=True)
+    def is_back():
+        try:
+            return "restarted" in admin().list_topics(timeout=5).topics
+        except KafkaException:
+            return False
+    until(is_back, "the server is back")
+    for goes_on, topic, producer in open_ones:
+        if goes_on:
+            producer.produce(topic, b"lost", partition=1)
+        refused = end(producer.commit_transaction)
+        if refused:
+            assert refused.txn_requires_abort() and not refused.fatal(), refused
+            assert end(producer.abort_transaction) is None
+        for i in range(3):
+            producer.begin_transaction()
+            producer.produce(topic, f"new {i}".encode(), partition=0)
+            assert end(producer.commit_transaction) is None
+        found = [m.value() for m in read(topic, isolation_level="read_committed")]
+        assert found == ([] if refused else [b"lost"]) + [b"new 0", b"new 1", b"new 2"], found
+
+
+def end(ending):
+    """Commits or aborts, again where that is worth it; gives the error after which it is not."""
+    while True:
+        try:
+            ending(PATIENCE)
+            return None
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                return error.args[0]

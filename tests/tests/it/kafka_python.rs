@@ -76,3 +76,19 @@ async fn committed_offsets_of_a_deleted_topic_do_not_come_back() {
         broker.python(&step("after")).await;
     }
 }
+
+/// A producer whose transaction the server has lost aborts it and begins another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_goes_on_after_its_open_transaction_is_lost() {
+    let Some(mut broker) = Broker::start_to_be_killed().await else {
+        return;
+    };
+    let Some(mut producer) = broker.start_python(&["transaction_over_restart"]).await else {
+        return;
+    };
+    producer.wait_for("open", &broker).await;
+    broker.server().restart().await;
+    let session = broker.server().connect().await;
+    session.run("CREATE STREAM restarted (v BIGINT)").await;
+    producer.finish(&broker).await;
+}

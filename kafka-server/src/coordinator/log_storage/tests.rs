@@ -178,7 +178,7 @@ async fn a_transaction_is_one_append_and_survives_a_restart() {
     );
     assert_eq!(server.offset(), 10);
     let lost = server.end(producer, true).await;
-    assert_eq!(lost, Err(ResponseError::InvalidProducerIdMapping));
+    assert_eq!(lost, Err(ResponseError::UnknownProducerId));
     assert_eq!(
         server.produce("a", producer, 2),
         Err(ResponseError::UnknownProducerId)

@@ -240,8 +240,10 @@ fn what_was_open_at_a_crash_never_commits() {
     let mut after = Transaction::restore("t", stored.clone());
     assert_eq!(produce(&mut after, producer, 5, 9), "UnknownProducerId");
     let more = after.add(producer, &[partition("a", 1)], None);
-    assert_eq!(more, Err(ResponseError::InvalidProducerIdMapping));
-    assert_eq!(end(&mut after, producer, true), "InvalidProducerIdMapping");
+    assert_eq!(more, Err(ResponseError::UnknownProducerId));
+    let offsets = after.check_offsets(producer, "g");
+    assert_eq!(offsets, Err(ResponseError::IllegalGeneration));
+    assert_eq!(end(&mut after, producer, true), "UnknownProducerId");
     // The client aborts, or asks for a new epoch; both let it go on.
     assert_eq!(end(&mut after, producer, false), "aborted 0");
     begin(&mut after, producer);

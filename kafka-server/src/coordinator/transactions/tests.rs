@@ -191,7 +191,7 @@ async fn after_a_crash_a_transaction_is_there_whole_or_not_at_all() {
             _ if committed => "ok",
             // It had an epoch, and was not told that a transaction had begun.
             2 => "InvalidTxnState",
-            _ => "InvalidProducerIdMapping",
+            _ => "UnknownProducerId",
         };
         assert_eq!(retried, expected, "after {writes} writes");
         assert_eq!(after.visible(), if committed { ALL } else { NOTHING });
@@ -221,7 +221,7 @@ async fn a_commit_that_was_under_way_at_a_crash_is_not_taken_for_done() {
     let after = World::over(world.log.after_crash());
     assert_eq!(after.visible(), ALL);
     let retried = after.end("t", first, true).await;
-    assert_eq!(retried, "InvalidProducerIdMapping");
+    assert_eq!(retried, "UnknownProducerId");
     // What clients do then: a new epoch, and the same again.
     let next = after.try_init("t", Some(first)).await.unwrap();
     after.add("t", next).await.unwrap();
@@ -268,10 +268,7 @@ async fn an_abort_that_is_refused_never_becomes_a_commit() {
         "CoordinatorNotAvailable"
     );
     world.log.set_mode(Mode::Durable);
-    assert_eq!(
-        world.end("t", producer, true).await,
-        "InvalidProducerIdMapping"
-    );
+    assert_eq!(world.end("t", producer, true).await, "UnknownProducerId");
     assert_eq!(world.end("t", producer, false).await, "ok");
     assert_eq!(world.visible(), NOTHING);
 }
