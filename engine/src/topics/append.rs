@@ -159,6 +159,15 @@ impl Topics {
         Ok(prepared)
     }
 
+    /// Whether the topic that a batch was prepared for is still there.
+    pub fn takes(&self, prepared: &Prepared) -> bool {
+        let found = self.find(&prepared.topic);
+        found.is_ok_and(|found| {
+            let mut batches = prepared.batches.iter();
+            batches.all(|batch| batch.topic == found.topic.id())
+        })
+    }
+
     /// Appends batches in one epoch, over all their topics: all of them, or none. Gives the offset
     /// of each one's first record once they are durable.
     ///

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use super::storage::{Durable, InternalTopic, Record, Storage, StorageError, Write};
+use super::transaction::DataBatch;
 
 /// The engine's log.
 pub struct LogStorage {
@@ -54,9 +55,7 @@ impl LogStorage {
             batches.push(batch.map_err(failure)?);
         }
         for batch in write.data {
-            let prepared = batch.payload.downcast_ref::<Prepared>();
-            let prepared = prepared.expect("whoever produces hands over what the topics prepared");
-            batches.push(prepared.clone());
+            batches.push(prepared(&batch).clone());
         }
         Ok(batches)
     }
@@ -94,9 +93,18 @@ impl Storage for LogStorage {
             .map_err(failure)
     }
 
+    fn takes(&self, batch: &DataBatch) -> bool {
+        self.topics.takes(prepared(batch))
+    }
+
     fn topic_id(&self, topic: &str, partition: i32) -> Option<Uuid> {
         self.topics.id_of(topic, partition)
     }
+}
+
+fn prepared(batch: &DataBatch) -> &Prepared {
+    let prepared = batch.payload.downcast_ref();
+    prepared.expect("whoever produces hands over what the topics prepared")
 }
 
 fn failure(error: TopicError) -> StorageError {

@@ -94,6 +94,12 @@ pub trait Storage: Send + Sync + 'static {
     /// The id of a topic, if it is there and has such a partition. One that is made anew has another.
     fn topic_id(&self, topic: &str, partition: i32) -> Option<Uuid>;
 
+    /// Whether the topic is there that a batch was made for; one that was made anew is another.
+    fn takes(&self, batch: &DataBatch) -> bool {
+        let partition = &batch.partition;
+        self.has_partition(&partition.topic, partition.partition)
+    }
+
     /// Whether there is such a partition.
     fn has_partition(&self, topic: &str, partition: i32) -> bool {
         self.topic_id(topic, partition).is_some()

@@ -351,11 +351,7 @@ impl Transactions {
             write.offsets.extend(offset_records(group, &offsets));
         }
         // A topic that was deleted meanwhile takes its records with it, and does not hold up the others.
-        let is_there = |batch: &&DataBatch| {
-            let partition = &batch.partition;
-            self.storage
-                .has_partition(&partition.topic, partition.partition)
-        };
+        let is_there = |batch: &&DataBatch| self.storage.takes(batch);
         write.data = buffer.batches().iter().filter(is_there).cloned().collect();
         let durable = self.storage.append(write);
         let (transactions, shared) = (self.clone(), shared.clone());

@@ -242,5 +242,13 @@ async fn a_topic_that_is_deleted_does_not_hold_up_a_commit() {
     server.engine.topics().delete("b").await.unwrap();
     assert_eq!(server.end(producer, true).await, Ok(()));
     assert_eq!(server.values("a"), ["a0"]);
+    // One that is made anew under the same name is another.
+    server.create("b").await;
+    server.open_transaction(producer, 1).await;
+    server.engine.topics().delete("b").await.unwrap();
+    server.create("b").await;
+    assert_eq!(server.end(producer, true).await, Ok(()));
+    assert_eq!(server.values("a"), ["a0", "a1"]);
+    assert!(server.values("b").is_empty());
     server.stop().await;
 }
