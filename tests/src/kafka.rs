@@ -86,12 +86,7 @@ impl Broker {
 
     /// Starts one that the test follows while it runs.
     pub async fn start_python(&self, scenario: &[&str]) -> Option<Client> {
-        let mut command = self.python_command(scenario).await?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().expect("Python runs");
-        let stdout = child.stdout.take().expect("standard output is piped");
-        let lines = BufReader::new(stdout).lines();
-        Some(Client { child, lines })
+        Some(Client::start(self.python_command(scenario).await?))
     }
 
     async fn python_command(&self, scenario: &[&str]) -> Option<Command> {
@@ -103,6 +98,16 @@ impl Broker {
 
     /// Runs a scenario of `kafka/java/src/Clients.java`. `None`, said loudly, where Java or its client cannot be had.
     pub async fn java(&self, scenario: &[&str]) -> Option<String> {
+        let command = self.java_command(scenario).await?;
+        self.run(command).await
+    }
+
+    /// Starts one that the test follows while it runs.
+    pub async fn start_java(&self, scenario: &[&str]) -> Option<Client> {
+        Some(Client::start(self.java_command(scenario).await?))
+    }
+
+    async fn java_command(&self, scenario: &[&str]) -> Option<Command> {
         let made = prepare("java").await?;
         let mut command = Command::new("java");
         let classes = format!("{0}/classes:{0}/jars/*", made.display());
@@ -116,7 +121,7 @@ impl Broker {
             "Clients",
         ]);
         command.arg(&self.address).args(scenario);
-        self.run(command).await
+        Some(command)
     }
 
     /// Runs a client that must succeed; gives what it wrote.
@@ -177,6 +182,15 @@ pub struct Client {
 }
 
 impl Client {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.kill_on_drop(true).spawn();
+        let mut child = child.expect("it was found when it was prepared");
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let lines = BufReader::new(stdout).lines();
+        Self { child, lines }
+    }
+
     /// Waits until it writes this line.
     pub async fn wait_for(&mut self, expected: &str, broker: &Broker) {
         let search = async {

@@ -9,6 +9,22 @@ async fn every_scenario() {
     broker.java(&["all"]).await;
 }
 
+/// A producer whose transaction the server has lost aborts it and begins another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_goes_on_after_its_open_transaction_is_lost() {
+    let Some(mut broker) = Broker::start_to_be_killed().await else {
+        return;
+    };
+    let Some(mut producer) = broker.start_java(&["overRestart"]).await else {
+        return;
+    };
+    producer.wait_for("open", &broker).await;
+    broker.server().restart().await;
+    let session = broker.server().connect().await;
+    session.run("CREATE STREAM restarted (v BIGINT)").await;
+    producer.finish(&broker).await;
+}
+
 /// Connect and Streams take a minute and bring a hundred jars, so they run where `MILLPOND_TEST_PLATFORM` is set.
 async fn script(name: &str) {
     if std::env::var_os("MILLPOND_TEST_PLATFORM").is_none() {

@@ -182,6 +182,48 @@ public final class Clients {
         check(values(read(target, 0, COMMITTED)).equals(expected), "each once");
     }
 
+    /**
+     * The server goes and comes back while transactions are open. They may be lost, but then their producers can abort them
+     * and go on. Whoever restarts the server makes the topic "restarted" then, so this is not one of {@code all}.
+     */
+    static void overRestart() throws Exception {
+        List<String> topics = List.of(create("restart", 2), create("restart", 2));
+        List<Producer<byte[], byte[]>> producers = List.of(transactional(fresh("restart-tx")), transactional(fresh("restart-tx")));
+        for (int i = 0; i < 2; i++) {
+            producers.get(i).beginTransaction();
+            producers.get(i).send(new ProducerRecord<>(topics.get(i), 0, null, bytes("lost"))).get();
+        }
+        System.out.println("open");
+        until("the server is back", () -> {
+            try {
+                return admin.listTopics().names().get().contains("restarted");
+            } catch (ExecutionException e) {
+                return false;
+            }
+        });
+        // One commits what it has, the other writes to another partition first.
+        producers.get(1).send(new ProducerRecord<>(topics.get(1), 1, null, bytes("lost")));
+        for (int i = 0; i < 2; i++) {
+            Producer<byte[], byte[]> producer = producers.get(i);
+            List<String> expected = new ArrayList<>();
+            try {
+                producer.commitTransaction();
+                expected.add("lost");
+            } catch (KafkaException e) {
+                producer.abortTransaction();
+            }
+            for (int round = 0; round < 3; round++) {
+                producer.beginTransaction();
+                producer.send(new ProducerRecord<>(topics.get(i), 0, null, bytes("new " + round)));
+                producer.commitTransaction();
+                expected.add("new " + round);
+            }
+            producer.close();
+            List<String> found = values(read(topics.get(i), 0, COMMITTED));
+            check(found.equals(expected), "found " + found);
+        }
+    }
+
     static void fencing() throws Exception {
         String topic = create("fence", 1), id = fresh("fence");
         try (Producer<byte[], byte[]> zombie = transactional(id)) {
