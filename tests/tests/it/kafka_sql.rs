@@ -404,6 +404,7 @@ async fn a_query_adds_to_a_topic_that_is_there() {
     }
     assert_eq!(db.number("SELECT COUNT(*) FROM \"MADE\"").await, 4);
     // What a query alone wrote, the next one adds to.
+    db.run("SET dialect = 'ksqldb'").await;
     let again = "CREATE STREAM again AS SELECT * FROM s";
     db.run(again).await;
     db.run("FLUSH; DROP STREAM again").await;
@@ -412,12 +413,12 @@ async fn a_query_adds_to_a_topic_that_is_there() {
     assert_eq!(records(&broker, "AGAIN", 5).await.len(), 5);
     broker.server().crash().await;
     let db = broker.server().connect().await;
-    db.run("SET dialect = 'ksqldb'; FLUSH").await;
+    db.run("FLUSH").await;
     let all = records(&broker, "AGAIN", 5).await;
     let keys: Vec<&str> = all.iter().map(|(key, _, _)| key.as_str()).collect();
     assert_eq!(keys, ["1", "2", "1", "2", "3"]);
     // The query goes with its stream.
-    db.run("DROP STREAM \"MADE\"; DROP STREAM \"KEPT\"; DROP STREAM again")
+    db.run("DROP STREAM \"MADE\"; DROP STREAM \"KEPT\"; DROP STREAM \"AGAIN\"")
         .await;
     assert_eq!(db.table("SHOW QUERIES").await, "");
 }
