@@ -172,9 +172,6 @@ fn create_stream_and_table_refused() {
             => 42601: syntax error at or near ")"
               at 17: ")"
               detail: expected a name
-            CREATE TABLE t (a STRUCT<>)
-            => 42704: type "struct" does not exist
-              at 19: "STRUCT<>)"
             CREATE TABLE t (a INT) WITH (x = 1, X = 2)
             => 42601: option "x" is given more than once
               at 37: "X = 2)"
