@@ -220,6 +220,10 @@ impl Session {
         if undecoded > 0 {
             lines.push((format!("records {failed}"), undecoded.to_string()));
         }
+        let failures_of = |query: &str| {
+            let failures = self.engine.mill.failures(query);
+            (failures > 0).then(|| (format!("  rows and records {failed}"), failures.to_string()))
+        };
         lines.push(("frontier".into(), self.engine.mill.frontier().to_string()));
         for query in catalog.writers(relation.id) {
             lines.push(("written by".into(), query.id.clone()));
@@ -234,16 +238,15 @@ impl Session {
                 );
                 lines.push(("  bytes of state".into(), words));
             }
-            let failures = self.engine.mill.failures(&query.id);
-            if failures > 0 {
-                lines.push((format!("  rows {failed}"), failures.to_string()));
-            }
+            lines.extend(failures_of(&query.id));
             for step in self.engine.mill.statistics(&query.id) {
                 lines.push((format!("  {}", step.0), step.1));
             }
         }
         for query in catalog.readers(relation.id) {
             lines.push(("read by".into(), query.id.clone()));
+            // One that catches up reads, and reports, for itself.
+            lines.extend(failures_of(&query.id));
         }
         lines
             .into_iter()

@@ -186,7 +186,7 @@ async fn a_record_that_cannot_be_decoded_is_reported_and_stops_nothing() {
     );
     assert_eq!(found, expected);
     let described = db.table("DESCRIBE EXTENDED bids").await;
-    let counted = "[records failed since the start, see processing_log]|2|";
+    let counted = "records failed since the start, see processing_log]|2|";
     assert!(described.contains(counted), "{described}");
     produce(&broker, "bids", &bids(10..20)).await;
     wait_for(&broker, "totals", &totals(0..20)).await;
