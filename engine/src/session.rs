@@ -7,6 +7,7 @@ mod copy;
 mod cursor;
 mod ddl;
 mod dml;
+mod existing_topics;
 mod explain;
 mod plan;
 mod prepared;

@@ -41,6 +41,7 @@ pub use settings::{Setting, SettingKind, SettingSource};
 
 pub(crate) use cluster::ClusterId;
 pub(crate) use internal::is_internal;
+pub(crate) use settings::has_append_time;
 
 /// The topics of an engine. Cheap to clone.
 #[derive(Clone)]

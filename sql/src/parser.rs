@@ -214,7 +214,7 @@ impl<'a> StatementParser<'a> {
                 self.advance(1);
                 Ok(Statement::Flush)
             }
-            "PRINT" => self.print(),
+            "PRINT" => self.print().map(Statement::Print),
             "ASSERT" if self.asserts_topic() => self.assert_topic(),
             "DEFINE" => self.define(),
             "UNDEFINE" => self.undefine(),

@@ -511,6 +511,7 @@ fn copy() {
             "COPY t FROM STDIN (FORMAT json)",
             "COPY t FROM STDIN (HEADER match, FORMAT 'text', ENCODING 'UTF-8')",
             "COPY (SELECT * FROM s EMIT CHANGES) TO STDOUT",
+            "COPY (PRINT 'topic' FROM BEGINNING LIMIT 3) TO STDOUT",
             "COPY t TO STDOUT WITH CSV",
             "COPY t FROM '/etc/passwd'",
             "COPY t TO PROGRAM 'x'",
@@ -536,6 +537,8 @@ fn copy() {
             => COPY "t" FROM STDIN WITH (FORMAT text, HEADER match)
             COPY (SELECT * FROM s EMIT CHANGES) TO STDOUT
             => COPY (SELECT * FROM "s" EMIT CHANGES) TO STDOUT WITH (FORMAT text)
+            COPY (PRINT 'topic' FROM BEGINNING LIMIT 3) TO STDOUT
+            => COPY (PRINT 'topic' FROM BEGINNING LIMIT 3) TO STDOUT WITH (FORMAT text)
             COPY t TO STDOUT WITH CSV
             => COPY "t" TO STDOUT WITH (FORMAT csv)
             COPY t FROM '/etc/passwd'

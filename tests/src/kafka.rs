@@ -10,6 +10,8 @@
 //! that it is the tests that are right (`tests/kafka/against-apache.sh`).
 
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +23,10 @@ use crate::Server;
 
 /// A client has hung if it takes longer; most take a second.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(240);
+
+/// Ports that no system gives to those who ask for any (Linux does from 32768 on, others from 49152), so that no other
+/// test can take one between two starts of its server.
+const LASTING_PORTS: Range<u16> = 10_000..32_000;
 
 /// The server that clients talk to.
 pub struct Broker {
@@ -50,9 +56,7 @@ impl Broker {
         if std::env::var_os("MILLPOND_TEST_KAFKA").is_some() {
             return None;
         }
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it is bound").port().to_string();
-        drop(free);
+        let port = lasting_port().to_string();
         let server = Server::start_with(&["--kafka-port", &port]).await;
         Some(Self {
             address: server.kafka_address().to_string(),
@@ -219,6 +223,14 @@ impl Client {
         };
         assert!(status.success(), "{status}\n{}", broker.log());
     }
+}
+
+/// A port that is free now and stays so while its server is down.
+fn lasting_port() -> u16 {
+    let mut ports = std::iter::repeat_with(|| rand::random_range(LASTING_PORTS));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("the iterator has no end")
 }
 
 /// The directory of the clients' programs and scripts.

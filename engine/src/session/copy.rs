@@ -31,13 +31,16 @@ impl Session {
                 options,
             } => self.copy_from(relation, columns, options).await,
             Copy::To { source, options } => {
-                let query = match source {
-                    CopySource::Query(query) => Query::clone(query),
-                    CopySource::Relation { name, columns } => select_of(name, columns, self)?,
-                };
-                let rows = match query.emit {
-                    Some(_) => self.push(&query, &[]).await?,
-                    None => self.read(&query, &[]).await?,
+                let rows = match source {
+                    CopySource::Print(print) => self.print(print).await?,
+                    CopySource::Query(query) if query.emit.is_some() => {
+                        self.push(query, &[]).await?
+                    }
+                    CopySource::Query(query) => self.read(query, &[]).await?,
+                    CopySource::Relation { name, columns } => {
+                        let query = select_of(name, columns, self)?;
+                        self.read(&query, &[]).await?
+                    }
                 };
                 Ok(Response::CopyOut(self.encode_rows(rows, options)))
             }

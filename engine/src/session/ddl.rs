@@ -3,11 +3,12 @@
 //! A DDL statement checks, makes its topic, writes one catalog record, and only then does anybody
 //! see it. A crash in between leaves a topic that nobody owns, which the next start drops.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
-use log_store::{Cleanup, Topic, TopicConfig};
+use log_store::{Topic, TopicConfig};
 use planner::lower::{Lowered, OutputKind};
 use planner::step_plan::ChangelogMode;
 use sql::ast::{
@@ -16,20 +17,17 @@ use sql::ast::{
 };
 
 use crate::catalog::{
-    Catalog, Change, LOG_MARK, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind,
-    TopicContents, TopicEntry,
+    Catalog, Change, Query, QueryStatus, Relation, RelationId, RelationKind, SinkKind, TopicEntry,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result, StatementError, StatementErrorKind};
 use crate::mill::query::bind;
 use crate::records::HeaderColumn;
 use crate::response::Response;
+use crate::session::existing_topics::{Taken, Unused};
 use crate::session::record_options::{TopicOptions, inherited_key};
 use crate::session::{Session, done, relation_name};
 use crate::topics::is_internal;
-
-/// How long tombstones stay in a compacted topic.
-const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
 
 /// Columns that a relation may have.
 const COLUMNS_MAX: usize = 1_600;
@@ -109,13 +107,16 @@ impl Session {
         match catalog.topic(&relation.topic_name) {
             Some(entry) => self.read_records_of(&mut relation, entry, &options)?,
             None => {
+                if relation.dialect == "ksqldb" && options.partitions.is_none() {
+                    return Err(no_topic(&relation.topic_name));
+                }
                 // ksqlDB keeps the headers of what Kafka's producers send, whatever columns there are.
                 relation.has_marks = kind == RelationKind::Stream && relation.dialect == "ksqldb";
                 let topic = self
                     .create_topic(TopicConfig {
                         retention_ms: options.retention_ms,
                         retention_bytes: options.retention_bytes,
-                        cleanup: cleanup_of(&relation),
+                        cleanup: options.cleanup(&relation)?,
                         ..TopicConfig::ingested(&relation.topic_name, relation.partitions)
                     })
                     .await?;
@@ -276,25 +277,35 @@ impl Session {
             kind == RelationKind::Stream && Query::can_pass_marks(&lowered.plan, &catalog);
         relation.has_marks = passes_marks;
         let mut sink_kind = SinkKind::Derived;
+        let mut unused = None;
+        let mut settings = BTreeMap::new();
         if let Some(entry) = existing {
-            self.write_into(&mut relation, entry, &options, &lowered, &catalog)?;
-            sink_kind = SinkKind::Insert;
+            settings.clone_from(&entry.settings);
+            match self.write_into(&mut relation, entry, &options, &lowered, &catalog)? {
+                Taken::Kept(kind) => sink_kind = kind,
+                Taken::MadeAnew(topic) => {
+                    Unused::keep_settings(&mut settings);
+                    unused = Some(topic);
+                }
+            }
         }
         // The old topic goes only when the new one is there, so both need names in the log.
-        let log_name = match replaces_topic {
+        let log_name = match replaces_topic || unused.is_some() {
             true => format!("{}#{number}", relation.topic_name),
             false => relation.topic_name.clone(),
         };
         // Rows of a table without a key have no identity that a changelog could tell them by.
         if relation.topic.is_none() && (kind == RelationKind::Stream || !relation.key.is_empty()) {
-            let topic = self
-                .create_topic(TopicConfig {
+            let config = match &unused {
+                None => TopicConfig {
                     retention_ms: options.retention_ms,
                     retention_bytes: options.retention_bytes,
-                    cleanup: cleanup_of(&relation),
+                    cleanup: options.cleanup(&relation)?,
                     ..TopicConfig::derived(log_name, relation.partitions)
-                })
-                .await?;
+                },
+                Some(unused) => unused.config_for(log_name, options.cleanup(&relation)?),
+            };
+            let topic = self.create_topic(config).await?;
             relation.topic = Some(topic.id().0);
         }
         let query = Query {
@@ -314,8 +325,15 @@ impl Session {
         };
         changes.push(Change::PutRelation(Box::new(relation.clone())));
         changes.push(Change::PutQuery(Box::new(query.clone())));
+        if let Some(entry) = TopicEntry::of_relation(&relation).filter(|_| !settings.is_empty()) {
+            let entry = TopicEntry { settings, ..entry };
+            changes.push(Change::PutTopic(Box::new(entry)));
+        }
         self.engine
             .commit_changes(ddl, changes, move |engine, catalog| {
+                if let Some(unused) = unused {
+                    drop_topic(engine, unused.id, &relation.name);
+                }
                 if let Some((relations, queries)) = gone {
                     let replaced: Vec<_> = replaced.into_iter().collect();
                     forget(engine, catalog, &replaced, &relations, &queries);
@@ -421,118 +439,6 @@ impl Session {
             has_marks: false,
             keeps_places: false,
         })
-    }
-
-    /// Lets a relation read the records of a topic that is there.
-    fn read_records_of(
-        &mut self,
-        relation: &mut Relation,
-        entry: &TopicEntry,
-        options: &TopicOptions,
-    ) -> Result<()> {
-        let topic = self.engine.log.topic(log_store::TopicId(entry.id))?;
-        let partitions = topic.partitions().len() as u32;
-        if let Some(asked) = options.partitions.filter(|asked| *asked != partitions) {
-            return Err(StatementError::new(
-                StatementErrorKind::InvalidParameterValue,
-                format!(
-                    "topic \"{}\" has {partitions} partitions, not {asked}",
-                    entry.name
-                ),
-            )
-            .with_hint("Leave the option out to take the topic as it is.")
-            .into());
-        }
-        if relation.kind == RelationKind::Table && relation.key.is_empty() {
-            return Err(StatementError::new(
-                StatementErrorKind::InvalidDefinition,
-                format!(
-                    "a table over the records of topic \"{}\" needs a primary key",
-                    entry.name
-                ),
-            )
-            .into());
-        }
-        if options.retention_ms.is_some() || options.retention_bytes.is_some() {
-            self.notice(format!(
-                "topic \"{}\" exists already; its retention stays as it is",
-                entry.name
-            ));
-        }
-        relation.topic = Some(entry.id);
-        relation.partitions = partitions;
-        relation.over_records = true;
-        relation.records_of = match &entry.contents {
-            TopicContents::Raw => None,
-            TopicContents::Columnar(columnar) => Some(columnar.clone()),
-        };
-        Ok(())
-    }
-
-    /// Lets a stream that a query makes add to a topic that is there, as `INSERT INTO … SELECT` would:
-    /// one that Kafka clients made, or that `DROP` has left of a stream of the same shape.
-    fn write_into(
-        &mut self,
-        relation: &mut Relation,
-        entry: &TopicEntry,
-        options: &TopicOptions,
-        lowered: &Lowered,
-        catalog: &Catalog,
-    ) -> Result<()> {
-        let owned = catalog
-            .relations()
-            .any(|other| other.topic == Some(entry.id) && !other.over_records);
-        relation.has_marks = match &entry.contents {
-            TopicContents::Raw => false,
-            TopicContents::Columnar(columnar) => {
-                columnar.log_schema.column_with_name(LOG_MARK).is_some()
-            }
-        };
-        let same_shape = match &entry.contents {
-            TopicContents::Raw => true,
-            TopicContents::Columnar(columnar) => {
-                columnar.kind == relation.kind
-                    && columnar.log_schema == relation.log_schema()
-                    && columnar.format == relation.format
-            }
-        };
-        if owned || !same_shape || relation.kind == RelationKind::Table {
-            return Err(StatementError::new(
-                StatementErrorKind::DuplicateObject,
-                format!("topic \"{}\" already exists", relation.topic_name),
-            )
-            .with_detail("Only a stream can be written into it, and only if Kafka clients made it, or a stream of the same columns and formats that was dropped.")
-            .with_hint("WITH (kafka_topic = '…') takes another; DROP … DELETE TOPIC drops a topic with its relation.")
-            .into());
-        }
-        let readers = catalog
-            .relations()
-            .filter(|other| other.topic == Some(entry.id));
-        for reader in readers {
-            let sources = lowered.plan.steps.iter();
-            let mut sources = sources.filter_map(|step| match &step.operator {
-                planner::step_plan::Operator::Source(source) => Some(source.relation),
-                _ => None,
-            });
-            if sources.any(|source| catalog.flows_into(reader.id, source)) {
-                return Err(StatementError::new(
-                    StatementErrorKind::InvalidDefinition,
-                    format!("rows of \"{}\" would come back to it for ever", entry.name),
-                )
-                .into());
-            }
-        }
-        self.read_records_of(relation, entry, options)?;
-        if let TopicContents::Columnar(_) = &entry.contents {
-            relation.over_records = false;
-            relation.records_of = None;
-        }
-        // Clients may write it too, and what a query that is gone wrote alone stands at the epochs of its input.
-        let log = &self.engine.log;
-        tokio::task::block_in_place(|| log.make_ingested(log_store::TopicId(entry.id)))?;
-        relation.written_by = None;
-        relation.read_only = false;
-        Ok(())
     }
 
     pub(super) async fn create_topic(&self, config: TopicConfig) -> Result<Topic> {
@@ -724,10 +630,16 @@ fn forget(
         engine.writes.forget(relation.id);
         if let Some(topic) = relation.topic
             && catalog.topics().all(|entry| entry.id != topic)
-            && let Err(error) = engine.log.drop_topic(log_store::TopicId(topic))
         {
-            tracing::warn!(relation = %relation.name, %error, "topic could not be dropped; the next start will try again");
+            drop_topic(engine, log_store::TopicId(topic), &relation.name);
         }
+    }
+}
+
+/// Drops a topic that the catalog no longer has.
+fn drop_topic(engine: &Engine, topic: log_store::TopicId, relation: &str) {
+    if let Err(error) = engine.log.drop_topic(topic) {
+        tracing::warn!(relation, %error, "topic could not be dropped; the next start will try again");
     }
 }
 
@@ -752,6 +664,16 @@ fn refuse_replacing_source(is_source: bool, name: &str) -> Result<()> {
         )
         .into()),
     }
+}
+
+/// A name that was mistyped must not become a topic that stays empty.
+fn no_topic(name: &str) -> Error {
+    StatementError::new(
+        StatementErrorKind::UndefinedObject,
+        format!("topic \"{name}\" does not exist"),
+    )
+    .with_hint("WITH (…, partitions = 1) makes it; SHOW TOPICS lists those that are there.")
+    .into()
 }
 
 fn exists(name: &str) -> Error {
@@ -831,17 +753,6 @@ fn relation_id(number: u64) -> Result<RelationId> {
         )
         .into()
     })
-}
-
-/// What becomes of old rows in the topic that a relation makes for itself.
-fn cleanup_of(relation: &Relation) -> Cleanup {
-    if relation.kind == RelationKind::Table && !relation.key.is_empty() {
-        Cleanup::Compact {
-            tombstone_retention_ms: TOMBSTONE_RETENTION_MS,
-        }
-    } else {
-        Cleanup::Delete
-    }
 }
 
 /// The columns of a declared relation.

@@ -1,12 +1,16 @@
 //! What `WITH (…)` says of a relation's topic and of how its rows look as records.
 
 use arrow_schema::{DataType, SchemaRef};
+use log_store::Cleanup;
 use sql::ast::{Options, WithOption};
 
 use crate::catalog::{Relation, RelationKind};
 use crate::error::{Result, StatementError, StatementErrorKind};
 use crate::records::{Format, HeaderColumn, KeyWindow, Pattern, RecordFormat};
 use crate::session::settings::parse_bytes;
+
+/// How long tombstones stay in a compacted topic.
+const TOMBSTONE_RETENTION_MS: u64 = 24 * 3600 * 1000;
 
 /// What `WITH (…)` says.
 #[derive(Debug, Default)]
@@ -15,6 +19,7 @@ pub struct TopicOptions {
     pub partitions: Option<u32>,
     pub retention_ms: Option<u64>,
     pub retention_bytes: Option<u64>,
+    cleanup_policy: Option<String>,
     /// Bytes of state that the query may hold.
     pub state_limit: Option<u64>,
     /// Name of the column that is the event time.
@@ -113,6 +118,34 @@ impl TopicOptions {
         Err(StatementError::new(StatementErrorKind::Unsupported, problem).into())
     }
 
+    /// How a topic that is made keeps a relation's rows: a table is what it says last of each key, a stream all that was said.
+    ///
+    /// # Errors
+    /// When `cleanup_policy` is another.
+    pub fn cleanup(&self, relation: &Relation) -> Result<Cleanup> {
+        let (cleanup, policy) = match relation.kind {
+            RelationKind::Table if !relation.key.is_empty() => {
+                let tombstone_retention_ms = TOMBSTONE_RETENTION_MS;
+                let cleanup = Cleanup::Compact {
+                    tombstone_retention_ms,
+                };
+                (cleanup, "compact")
+            }
+            _ => (Cleanup::Delete, "delete"),
+        };
+        match &self.cleanup_policy {
+            Some(asked) if asked != policy => Err(StatementError::new(
+                StatementErrorKind::Unsupported,
+                format!(
+                    "cleanup_policy \"{asked}\" is not supported: that of a {}'s topic is \"{policy}\"",
+                    relation.kind_name()
+                ),
+            )
+            .into()),
+            _ => Ok(cleanup),
+        }
+    }
+
     /// Refuses `window_type` of what a query makes, which says itself what its windows are.
     pub fn check_no_window(&self) -> Result<()> {
         match self.window_type {
@@ -140,6 +173,11 @@ impl TopicOptions {
                 .as_i64()
                 .and_then(|n| u64::try_from(n).ok())
                 .ok_or_else(invalid)
+        };
+        // -1 is Kafka's word for no bound.
+        let bound = || match option.value.as_i64() {
+            Some(-1) => Ok(None),
+            _ => number().map(Some),
         };
         let format = || -> Result<Format> {
             format_of(text).ok_or_else(|| {
@@ -172,8 +210,16 @@ impl TopicOptions {
                 // One node keeps one copy, whatever is asked for.
                 number()?;
             }
-            "retention_ms" => self.retention_ms = Some(number()?),
-            "retention_bytes" => self.retention_bytes = Some(number()?),
+            "retention_ms" => self.retention_ms = bound()?,
+            "retention_bytes" => self.retention_bytes = bound()?,
+            "cleanup_policy" => {
+                let policy = text.to_ascii_lowercase();
+                let mut words = policy.split(',').map(str::trim);
+                if !words.all(|word| matches!(word, "compact" | "delete")) {
+                    return Err(invalid().into());
+                }
+                self.cleanup_policy = Some(policy);
+            }
             "state_limit" => {
                 let bytes = parse_bytes(text).ok_or_else(invalid)?;
                 self.state_limit = Some(bytes).filter(|bytes| *bytes > 0);
@@ -212,7 +258,7 @@ impl TopicOptions {
                 )
                 .at(Some(option.position))
                 .with_hint(
-                    "Options are kafka_topic, partitions, retention_ms, retention_bytes, state_limit, timestamp, \
+                    "Options are kafka_topic, partitions, retention_ms, retention_bytes, cleanup_policy, state_limit, timestamp, \
                      timestamp_format, format, key_format, value_format, key_delimiter, \
                      value_delimiter, wrap_single_value, window_type, window_size.",
                 )

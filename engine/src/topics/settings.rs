@@ -310,7 +310,7 @@ pub(super) fn of_config(config: &TopicConfig) -> BTreeMap<String, String> {
 }
 
 /// Whether records get the time at which they are appended.
-pub(super) fn has_append_time(set: &BTreeMap<String, String>) -> bool {
+pub(crate) fn has_append_time(set: &BTreeMap<String, String>) -> bool {
     word_of(set, "message.timestamp.type") == "LogAppendTime"
 }
 

@@ -1,8 +1,8 @@
 //! `COPY`.
 
-use super::{Ident, ObjectName, Query};
+use super::{Ident, ObjectName, Print, Query};
 
-/// `COPY relation [(columns)] FROM STDIN`, `COPY relation [(columns)] | (query) TO STDOUT`.
+/// `COPY relation [(columns)] FROM STDIN`, `COPY relation [(columns)] | (query) | (PRINT …) TO STDOUT`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Copy {
     /// `FROM STDIN`.
@@ -35,6 +35,8 @@ pub enum CopySource {
     },
     /// A query, which may end in `EMIT CHANGES`.
     Query(Box<Query>),
+    /// The records of a topic.
+    Print(Print),
 }
 
 /// How the data is written. What was not given is `None` and has the format's own default.

@@ -24,14 +24,14 @@ impl StatementParser<'_> {
     pub(super) fn copy(&mut self) -> Result<Statement> {
         self.expect_word("COPY")?;
         if self.take(&Token::LParen) {
-            let query = Box::new(self.query()?);
+            let source = match self.is_word(0, "PRINT") {
+                true => CopySource::Print(self.print()?),
+                false => CopySource::Query(Box::new(self.query()?)),
+            };
             self.expect(&Token::RParen)?;
             self.stdout()?;
             let options = self.copy_options()?;
-            return Ok(Statement::Copy(Copy::To {
-                source: CopySource::Query(query),
-                options,
-            }));
+            return Ok(Statement::Copy(Copy::To { source, options }));
         }
         let name = self.object_name()?;
         let columns = if self.is_token(0, &Token::LParen) {

@@ -6,7 +6,7 @@ use super::{Result, StatementParser};
 use crate::ast::{AssertTopic, CreateType, Print, Statement};
 
 impl StatementParser<'_> {
-    pub(super) fn print(&mut self) -> Result<Statement> {
+    pub(super) fn print(&mut self) -> Result<Print> {
         self.expect_word("PRINT")?;
         let mut print = Print {
             topic: self.identity_of("the name of a topic")?,
@@ -24,7 +24,7 @@ impl StatementParser<'_> {
         if self.take_word("LIMIT") {
             print.limit = Some(self.unsigned()?);
         }
-        Ok(Statement::Print(print))
+        Ok(print)
     }
 
     /// Whether `ASSERT` is about a topic.

@@ -393,6 +393,10 @@ impl Display for Copy {
                 source: CopySource::Query(query),
                 options,
             } => write!(f, "COPY ({query}) TO STDOUT{options}"),
+            Copy::To {
+                source: CopySource::Print(print),
+                options,
+            } => write!(f, "COPY ({print}) TO STDOUT{options}"),
         }
     }
 }

@@ -314,7 +314,7 @@ async fn formats_of_keys_in_ksqldbs_dialect() {
     db.run("SET dialect = 'ksqldb'").await;
     // KAFKA, the default, takes one column of a simple type.
     let refused = [
-        "CREATE STREAM s (k BOOLEAN KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON')",
+        "CREATE STREAM s (k BOOLEAN KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON', partitions = 1)",
         "CREATE TABLE t (k DECIMAL(4, 2) PRIMARY KEY, v INT) WITH (kafka_topic = 't', value_format = 'JSON')",
         "CREATE STREAM w (k INT KEY, v INT) WITH (kafka_topic = 'w', value_format = 'KAFKA', wrap_single_value = true)",
     ];
@@ -322,9 +322,9 @@ async fn formats_of_keys_in_ksqldbs_dialect() {
         assert_eq!(db.error_code(statement).await, "42P16", "{statement}");
     }
     db.run(
-        "CREATE STREAM s (v INT, w INT) WITH (kafka_topic = 's', key_format = 'NONE', value_format = 'JSON');
+        "CREATE STREAM s (v INT, w INT) WITH (kafka_topic = 's', key_format = 'NONE', value_format = 'JSON', partitions = 1);
          CREATE STREAM bare (k INT KEY, v INT)
-            WITH (kafka_topic = 'bare', format = 'KAFKA', wrap_single_value = false)",
+            WITH (kafka_topic = 'bare', format = 'KAFKA', wrap_single_value = false, partitions = 1)",
     )
     .await;
     let two = "CREATE TABLE two AS SELECT v, w, COUNT(*) AS n FROM s GROUP BY v, w";
@@ -363,8 +363,8 @@ async fn a_query_adds_to_a_topic_that_is_there() {
     let db = broker.server().connect().await;
     db.run("SET dialect = 'ksqldb'").await;
     db.run(
-        "CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON');
-         CREATE STREAM kept (k STRING KEY, v INT) WITH (kafka_topic = 'kept', value_format = 'JSON');
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (kafka_topic = 's', value_format = 'JSON', partitions = 1);
+         CREATE STREAM kept (k STRING KEY, v INT) WITH (kafka_topic = 'kept', value_format = 'JSON', partitions = 1);
          INSERT INTO s VALUES ('1', 1);
          INSERT INTO kept VALUES ('0', 0);
          DROP STREAM kept",
@@ -432,7 +432,7 @@ async fn a_computed_key_of_nulls_is_a_key_if_it_has_several_columns() {
     db.run("SET dialect = 'ksqldb'").await;
     db.run(
         "CREATE STREAM people (name STRING KEY, id INT, age INT)
-            WITH (kafka_topic = 'people', format = 'JSON');
+            WITH (kafka_topic = 'people', format = 'JSON', partitions = 1);
          CREATE STREAM two AS SELECT * FROM people PARTITION BY id, age;
          CREATE STREAM one AS SELECT * FROM people PARTITION BY id;
          INSERT INTO people VALUES ('bob', NULL, NULL)",
@@ -456,9 +456,9 @@ async fn what_rows_of_a_table_leave_behind_in_ksqldbs_dialect() {
     db.run("SET dialect = 'ksqldb'").await;
     db.run(
         "CREATE TABLE cities (id INT PRIMARY KEY, land STRING, people BIGINT, at BIGINT)
-            WITH (kafka_topic = 'cities', value_format = 'JSON', timestamp = 'at');
+            WITH (kafka_topic = 'cities', value_format = 'JSON', timestamp = 'at', partitions = 1);
          CREATE TABLE mayors (id INT PRIMARY KEY, mayor STRING, at BIGINT)
-            WITH (kafka_topic = 'mayors', value_format = 'JSON', timestamp = 'at');
+            WITH (kafka_topic = 'mayors', value_format = 'JSON', timestamp = 'at', partitions = 1);
          CREATE TABLE lands AS
             SELECT land, COUNT(*) AS n, SUM(people) AS people FROM cities GROUP BY land;
          CREATE TABLE led AS SELECT c.id, land, mayor FROM cities c JOIN mayors m ON c.id = m.id;
@@ -559,7 +559,7 @@ async fn null_values_and_headers_go_on_to_derived_streams() {
     db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
         .await;
     db.run(
-        "CREATE STREAM given (k INT KEY, v INT) WITH (kafka_topic = 'given', value_format = 'JSON', key_format = 'JSON');
+        "CREATE STREAM given (k INT KEY, v INT) WITH (kafka_topic = 'given', value_format = 'JSON', key_format = 'JSON', partitions = 1);
          CREATE STREAM one AS SELECT k, v + 1 AS w FROM given;
          CREATE STREAM two AS SELECT k, w, 1 AS x FROM one;
          CREATE STREAM filtered AS SELECT * FROM one WHERE k > 0;
@@ -639,7 +639,7 @@ async fn a_column_tells_the_time_of_a_querys_rows() {
     db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
         .await;
     db.run(
-        "CREATE STREAM timed (k STRING KEY, t BIGINT) WITH (kafka_topic = 'timed', value_format = 'JSON');
+        "CREATE STREAM timed (k STRING KEY, t BIGINT) WITH (kafka_topic = 'timed', value_format = 'JSON', partitions = 1);
          CREATE STREAM retimed WITH (timestamp = 't') AS SELECT * FROM timed",
     )
     .await;
@@ -677,7 +677,7 @@ async fn a_column_tells_the_time_of_a_querys_table() {
         .await;
     // The rows come while the queries run, so that the changelog has each.
     db.run(
-        "CREATE TABLE source (k STRING PRIMARY KEY, t STRING) WITH (kafka_topic = 'source', value_format = 'JSON');
+        "CREATE TABLE source (k STRING PRIMARY KEY, t STRING) WITH (kafka_topic = 'source', value_format = 'JSON', partitions = 1);
          CREATE TABLE retimed WITH (timestamp = 't', timestamp_format = 'yyyy-MM-dd HH:mm:ss')
             AS SELECT * FROM source;
          CREATE TABLE again AS SELECT k, t, 1 AS one FROM retimed;
@@ -747,7 +747,7 @@ async fn rows_of_a_table_know_the_places_of_their_records() {
     db.run("SET dialect = 'ksqldb'; SET 'auto.offset.reset' = 'earliest'")
         .await;
     db.run(
-        "CREATE TABLE placed (k STRING PRIMARY KEY, v INT) WITH (kafka_topic = 'placed', value_format = 'JSON');
+        "CREATE TABLE placed (k STRING PRIMARY KEY, v INT) WITH (kafka_topic = 'placed', value_format = 'JSON', partitions = 1);
          CREATE TABLE places AS SELECT k, ROWPARTITION AS p, ROWOFFSET AS o FROM placed;
          CREATE TABLE newest AS SELECT 1 AS one, COUNT(*) AS n FROM placed WHERE ROWOFFSET > 1 GROUP BY 1;
          FLUSH",

@@ -116,9 +116,9 @@ async fn what_comes_of_a_tombstone_has_its_time() {
     };
     db.run(
         "CREATE TABLE people (id INT PRIMARY KEY, city INT, at BIGINT)
-            WITH (kafka_topic = 'people', value_format = 'JSON', timestamp = 'at');
+            WITH (kafka_topic = 'people', value_format = 'JSON', timestamp = 'at', partitions = 1);
          CREATE TABLE cities (id INT PRIMARY KEY, name STRING, at BIGINT)
-            WITH (kafka_topic = 'cities', value_format = 'JSON', timestamp = 'at');
+            WITH (kafka_topic = 'cities', value_format = 'JSON', timestamp = 'at', partitions = 1);
          CREATE TABLE homes AS SELECT p.id, name FROM people p LEFT JOIN cities c ON p.city = c.id;
          INSERT INTO people VALUES (1, 7, 1000);
          INSERT INTO cities VALUES (7, 'Oslo', 2000)",

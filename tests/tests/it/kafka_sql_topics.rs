@@ -46,6 +46,14 @@ async fn wait_for(broker: &Broker, topic: &str, expected: &str) {
     }
 }
 
+/// The records that came after these, without their offsets.
+async fn records_after(broker: &Broker, topic: &str, before: &str) -> Vec<String> {
+    let found = read(broker, topic).await;
+    let after = found.strip_prefix(before).expect("the records before stay");
+    let lines = after.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(_, record)| record.to_owned()).collect()
+}
+
 /// The columns after the time.
 fn places(rows: &[tests::Row]) -> Vec<String> {
     rows.iter().map(|row| show(&row[1..].to_vec())).collect()
@@ -70,6 +78,14 @@ async fn print_shows_records_as_they_are() {
         places(&every_second),
         ["0|1|b|{\"v\": 2}", "0|3|NULL|4", "0|5|f|6"]
     );
+    let copied = db.copy_out("COPY (PRINT 't' FROM BEGINNING LIMIT 2) TO STDOUT (FORMAT csv)");
+    let copied = copied.await.expect("it is copied");
+    let records: Vec<&str> = copied
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .map(|(_, rest)| rest)
+        .collect();
+    assert_eq!(records, ["0,0,a,1", "0,1,b,\"{\"\"v\"\": 2}\""]);
     // It waits for what comes.
     let mut printed = db.subscribe("PRINT 't' FROM BEGINNING").await;
     printed.take(6).await;
@@ -169,6 +185,102 @@ async fn a_query_is_replaced_and_its_topic_is_given_anew() {
         .await;
     let expected = "0 a={\"N\":1}\n1 b={\"N\":2}\n2 c={\"N\":3}\n";
     wait_for(&broker, "N", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_goes_on_with_the_topic_of_one_that_was_dropped() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    produce(
+        &broker,
+        "s",
+        &["a:{\"V\": 1}", "b:{\"V\": 2}", "c:{\"V\": 1}"],
+    )
+    .await;
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE STREAM s (k STRING KEY, v BIGINT) WITH (kafka_topic = 's', value_format = 'JSON')",
+    )
+    .await;
+    let counts = "CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM s GROUP BY k";
+    db.run(counts).await;
+    let mut expected = "0 a={\"N\":1}\n1 b={\"N\":1}\n2 c={\"N\":1}\n".to_owned();
+    wait_for(&broker, "N", &expected).await;
+    assert_eq!(read_as_group(&broker, "g", "N").await.lines().count(), 3);
+    db.run("DROP TABLE n").await;
+
+    let narrower = "CREATE TABLE n AS SELECT k, CAST(SUM(v) AS INT) AS n FROM s GROUP BY k";
+    assert_eq!(db.error_code(narrower).await, "42710");
+    let other =
+        "CREATE TABLE s2 WITH (kafka_topic = 's') AS SELECT k, SUM(v) AS n FROM s GROUP BY k";
+    assert_eq!(db.error_code(other).await, "42P16");
+    let back = "CREATE STREAM told (k STRING KEY, n BIGINT) WITH (kafka_topic = 'N', value_format = 'JSON')";
+    db.run(back).await;
+    let of_itself = "CREATE TABLE n AS SELECT k, COUNT(*) AS n FROM told GROUP BY k";
+    assert_eq!(db.error_code(of_itself).await, "42P16");
+
+    // Its consumers learn in what the new one differs, and no more.
+    let sums = "CREATE TABLE n AS SELECT k, SUM(v) AS n FROM s WHERE k <> 'c' GROUP BY k";
+    db.run(sums).await;
+    db.run("FLUSH").await;
+    assert_eq!(read_as_group(&broker, "g", "N").await.lines().count(), 2);
+    let mut told: Vec<String> = records_after(&broker, "N", &expected).await;
+    told.sort();
+    assert_eq!(told, ["b={\"N\":2}", "c="]);
+    broker.server().crash().await;
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    expected = read(&broker, "N").await;
+    produce(&broker, "s", &["d:{\"V\": 5}"]).await;
+    expected += "5 d={\"N\":5}\n";
+    wait_for(&broker, "N", &expected).await;
+    let rows = db.rows("SELECT k, n FROM n").await;
+    let mut rows: Vec<String> = rows.iter().map(show).collect();
+    rows.sort();
+    assert_eq!(rows, ["a|1", "b|2", "d|5"]);
+    // Who reads the topic has followed all of it.
+    db.run("CREATE TABLE heard AS SELECT k, COUNT(*) AS n FROM told GROUP BY k; FLUSH")
+        .await;
+    let heard = db.rows("SELECT k, n FROM heard").await;
+    let mut heard: Vec<String> = heard.iter().map(show).collect();
+    heard.sort();
+    assert_eq!(heard, ["a|1", "b|2", "c|1", "d|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_has_the_topic_that_an_operator_made_for_it() {
+    let Some((mut broker, db)) = start().await else {
+        return;
+    };
+    produce(&broker, "s", &["a:{\"V\": 1}"]).await;
+    let make = ["-L", "-t", "made"];
+    broker.kcat(&make, "").await.expect("kcat is there");
+    db.run("SET dialect = 'ksqldb'").await;
+    db.run(
+        "CREATE STREAM s (k STRING KEY, v BIGINT) WITH (kafka_topic = 's', value_format = 'JSON')",
+    )
+    .await;
+    let create = |with: &str| {
+        format!(
+            "CREATE TABLE n WITH (kafka_topic = 'made'{with}) AS SELECT k, COUNT(*) AS n FROM s GROUP BY k"
+        )
+    };
+    assert_eq!(db.error_code(&create(", partitions = 3")).await, "22023");
+    db.run(&create("")).await;
+    wait_for(&broker, "made", "0 a={\"N\":1}\n").await;
+    broker.server().crash().await;
+    produce(&broker, "s", &["a:{\"V\": 1}"]).await;
+    wait_for(&broker, "made", "0 a={\"N\":1}\n1 a={\"N\":2}\n").await;
+    // One with records is not its own.
+    let db = broker.server().connect().await;
+    db.run("SET dialect = 'ksqldb'").await;
+    produce(&broker, "used", &["x:1"]).await;
+    let used = create("")
+        .replace("TABLE n", "TABLE m")
+        .replace("'made'", "'used'");
+    assert_eq!(db.error_code(&used).await, "42710");
+    assert_eq!(read(&broker, "used").await, "0 x=1\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
